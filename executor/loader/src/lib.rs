@@ -1,0 +1,189 @@
+//! From where a policy's code is said to be to a module that can run.
+//!
+//! ```text
+//! CodeRef ──fetch──► Fetched ──verify──► Verified ──archive──► component ──compile──► Artifact ──open──► Module
+//! ```
+//!
+//! A module is identified by the sha256 of its component, so once that is known nothing is fetched again: it is in
+//! memory, or its compiled code is on disk, or its bytes are. Requests that want the same thing at the same time
+//! share one load.
+
+pub mod archive;
+pub mod cache;
+pub mod compile;
+pub mod error;
+pub mod fetch;
+
+use std::sync::Arc;
+
+use lictor_model::{CodeRef, Digest};
+use lictor_sandbox::{Bounds, Module, Sandbox};
+use moka::future::Cache;
+
+pub use cache::DiskCache;
+pub use compile::CompileIn;
+use compile::{Workshop, blocking};
+pub use error::{LoadCode, LoadError};
+pub use fetch::{FetchRules, Fetched, Fetcher, Verified};
+
+/// Native code that is kept mapped while nobody uses it, in bytes.
+const MAX_MAPPED: u64 = 2 << 30;
+
+/// Where modules come from. Cheap to clone.
+#[derive(Clone)]
+pub struct Loader {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    sandbox: Sandbox,
+    fetcher: Fetcher,
+    disk: Option<Arc<DiskCache>>,
+    workshop: Workshop,
+    bounds: Bounds,
+    modules: Cache<(Digest, bool), Module>,
+    /// Fetches in flight by reference and pin. A finished one is forgotten at once: the next load asks again.
+    fetches: Cache<(String, Option<Digest>), Digest>,
+}
+
+/// What is to be loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Where its code is.
+    pub code: &'a CodeRef,
+    /// What the bytes there must hash to.
+    pub code_digest: Option<&'a Digest>,
+    /// The component that an earlier load found there; then `code` is used only if that is nowhere to be had.
+    pub component: Option<Digest>,
+    /// Whether its calls are to count fuel.
+    pub metered: bool,
+}
+
+impl Loader {
+    /// A loader that keeps what it made in `disk`, if it is given one.
+    pub fn new(
+        sandbox: Sandbox,
+        rules: FetchRules,
+        disk: Option<DiskCache>,
+        place: CompileIn,
+    ) -> Result<Self, LoadError> {
+        let weigh = |_: &(Digest, bool), module: &Module| u32::try_from(module.code_bytes()).unwrap_or(u32::MAX);
+        let bounds = Bounds { initial_memory_bytes: sandbox.config().max_memory_bytes as u64, ..Bounds::default() };
+        let shared = Shared {
+            sandbox,
+            fetcher: Fetcher::new(rules)?,
+            disk: disk.map(Arc::new),
+            workshop: Workshop::new(place),
+            bounds,
+            modules: Cache::builder().max_capacity(MAX_MAPPED).weigher(weigh).build(),
+            fetches: Cache::new(1000),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The module for `wanted`: from memory, from disk, or fetched, verified and compiled.
+    pub async fn load(&self, wanted: Wanted<'_>) -> Result<Module, LoadError> {
+        if let Some(digest) = wanted.component {
+            match self.module(digest, wanted.metered).await {
+                Err(error) if error.code() == LoadCode::CodeUnreachable => {}
+                found => return found,
+            }
+        }
+        let digest = self.fetch_once(&wanted).await?;
+        if let Some(expected) = wanted.component.filter(|expected| *expected != digest) {
+            let message = format!(
+                "the code now holds another component than the one that was loaded: expected {expected}, got {digest}"
+            );
+            return Err(LoadError::new(LoadCode::DigestMismatch, message));
+        }
+        self.module(digest, wanted.metered).await
+    }
+
+    /// The module if it is in memory. Never waits.
+    pub async fn in_memory(&self, component: Digest, metered: bool) -> Option<Module> {
+        self.shared.modules.get(&(component, metered)).await
+    }
+
+    /// Loads a component that is at hand.
+    pub async fn load_bytes(&self, component: Vec<u8>, metered: bool) -> Result<Module, LoadError> {
+        let digest = Digest::of(&component);
+        self.shared.found(digest, component, metered).await
+    }
+
+    async fn fetch_once(&self, wanted: &Wanted<'_>) -> Result<Digest, LoadError> {
+        let key = (wanted.code.to_string(), wanted.code_digest.copied());
+        let fetched = self.shared.fetches.try_get_with(key.clone(), self.shared.fetch(wanted)).await;
+        self.shared.fetches.invalidate(&key).await;
+        fetched.map_err(unshare)
+    }
+
+    async fn module(&self, digest: Digest, metered: bool) -> Result<Module, LoadError> {
+        let made = self.shared.modules.try_get_with((digest, metered), self.shared.make(digest, metered));
+        made.await.map_err(unshare)
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "is given to `map_err`")]
+fn unshare(error: Arc<LoadError>) -> LoadError {
+    LoadError::clone(&error)
+}
+
+impl Shared {
+    /// Fetches, verifies and unpacks; keeps the component, and compiles it once to see whether it is a policy.
+    async fn fetch(&self, wanted: &Wanted<'_>) -> Result<Digest, LoadError> {
+        let verified = self.fetcher.fetch(wanted.code).await?.verify(wanted.code_digest)?;
+        let component = blocking(move || archive::component_of(&verified)).await?;
+        let digest = component.digest();
+        self.found(digest, component.bytes().to_vec(), wanted.metered).await?;
+        Ok(digest)
+    }
+
+    async fn found(&self, digest: Digest, component: Vec<u8>, metered: bool) -> Result<Module, LoadError> {
+        let made = self.modules.try_get_with((digest, metered), self.make_from(digest, component, metered));
+        made.await.map_err(unshare)
+    }
+
+    /// Makes a module of which only the digest is known.
+    async fn make(&self, digest: Digest, metered: bool) -> Result<Module, LoadError> {
+        if let Some(module) = self.from_artifact(digest, metered).await? {
+            return Ok(module);
+        }
+        let disk = self.disk.clone();
+        let component = blocking(move || Ok(disk.and_then(|disk| disk.component(&digest)))).await?;
+        let gone = || LoadError::new(LoadCode::CodeUnreachable, format!("the component {digest} is no longer at hand"));
+        self.compile(digest, component.ok_or_else(gone)?, metered).await
+    }
+
+    async fn make_from(&self, digest: Digest, component: Vec<u8>, metered: bool) -> Result<Module, LoadError> {
+        match self.from_artifact(digest, metered).await? {
+            Some(module) => Ok(module),
+            None => self.compile(digest, component, metered).await,
+        }
+    }
+
+    /// The module from compiled code on disk, if there is some that can be trusted.
+    async fn from_artifact(&self, digest: Digest, metered: bool) -> Result<Option<Module>, LoadError> {
+        let Some(disk) = self.disk.clone() else { return Ok(None) };
+        let sandbox = self.sandbox.clone();
+        blocking(move || {
+            let artifact = disk.artifact(&digest, sandbox.engine_hash(metered)?);
+            Ok(artifact.map(|artifact| sandbox.open(&artifact, metered)).transpose()?)
+        })
+        .await
+    }
+
+    async fn compile(&self, digest: Digest, component: Vec<u8>, metered: bool) -> Result<Module, LoadError> {
+        let artifact = self.workshop.compile(component.clone(), self.bounds, metered).await?;
+        let (sandbox, disk) = (self.sandbox.clone(), self.disk.clone());
+        blocking(move || {
+            let module = sandbox.open(&artifact, metered)?;
+            // Kept only now: what is no policy never gets into the cache.
+            if let Some(disk) = disk {
+                disk.keep_component(&digest, &component);
+                disk.keep_artifact(&artifact, &sandbox.engine_hash(metered)?);
+            }
+            Ok(module)
+        })
+        .await
+    }
+}

@@ -1,0 +1,77 @@
+//! JSON that passes through: checked, bounded, never rebuilt.
+//!
+//! A document is valid JSON text nested no deeper than [`MAX_DEPTH`]. The depth is found by one scan without
+//! recursion, so that no input can exhaust a stack, here or in a parser behind it.
+
+use serde_json::value::RawValue;
+
+/// How deeply a document may be nested.
+pub const MAX_DEPTH: usize = 128;
+
+/// Why text is not a document.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JsonError {
+    /// Not JSON.
+    #[error("is not valid JSON: {0}")]
+    Syntax(String),
+    /// Nested deeper than [`MAX_DEPTH`].
+    #[error("is nested deeper than {MAX_DEPTH}")]
+    TooDeep,
+}
+
+/// Checks that `text` is one JSON value nested no deeper than [`MAX_DEPTH`].
+pub fn check(text: &str) -> Result<(), JsonError> {
+    check_depth(text.as_bytes())?;
+    serde_json::from_str::<&RawValue>(text).map(drop).map_err(|error| JsonError::Syntax(error.to_string()))
+}
+
+/// Checks only the depth, of bytes that need not be JSON.
+pub fn check_depth(bytes: &[u8]) -> Result<(), JsonError> {
+    let mut depth = 0usize;
+    let mut in_string = false;
+    let mut escaped = false;
+    for &b in bytes {
+        if in_string {
+            match b {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match b {
+            b'"' => in_string = true,
+            b'{' | b'[' => {
+                depth = depth.saturating_add(1);
+                if MAX_DEPTH < depth {
+                    return Err(JsonError::TooDeep);
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_counts_brackets_outside_strings() {
+        assert_eq!(check(r#"{"a":"[[[[","b":["\"]"]}"#), Ok(()));
+        let nest = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
+        assert_eq!(check(&nest(128)), Ok(()));
+        assert_eq!(check(&nest(129)), Err(JsonError::TooDeep));
+        assert_eq!(check(&nest(100_000)), Err(JsonError::TooDeep));
+    }
+
+    #[test]
+    fn refuses_what_is_not_json() {
+        for text in ["", "NaN", "{", "{}x", "01", "\u{feff}{}", "[1,]"] {
+            assert!(matches!(check(text), Err(JsonError::Syntax(_))), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Outgoing requests: to granted origins, at checked addresses, within bounds.
+//!
+//! The guest's side of `wasi:http` is wasmtime's. What is decided here is whether a request goes out at all (the
+//! grant, the number of requests) and how: a name is resolved once, every address it has must be admitted, and the
+//! connection is made to an address that was checked, so that no second answer of a name server can change it.
+//! Redirects are not followed: the guest sees them, and a request to the new place needs its own grant.
+
+use std::{
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Limited};
+use hyper_util::rt::TokioIo;
+use lictor_model::{Limits, Origin, StopKind, address::AllowPrivate};
+use rustls::pki_types::ServerName;
+use rustls_platform_verifier::BuilderVerifierExt as _;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use url::Url;
+use wasmtime::{
+    StoreContextMut,
+    component::{Linker, Resource},
+};
+use wasmtime_wasi_http::{
+    Error, RequestOptions, WasiBody, WasiHttpCtxView, WasiHttpHooks,
+    p2::{
+        HttpResult,
+        bindings::http::{outgoing_handler, types as wasi},
+        types::{HostFutureIncomingResponse, HostOutgoingRequest},
+    },
+};
+
+use crate::state::{State, Stopped};
+
+/// Bytes of one response body.
+const MAX_RESPONSE: usize = 16 << 20;
+/// Bytes of one request body.
+const MAX_REQUEST: usize = 16 << 20;
+/// How long a connection may take. The end of the call ends it sooner.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Addresses that one name may have.
+const MAX_ADDRESSES: usize = 64;
+
+/// Sends the requests of all guests.
+#[derive(Clone)]
+pub(crate) struct Client {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    allow_private: AllowPrivate,
+    tls: OnceLock<Result<TlsConnector, String>>,
+}
+
+/// What one instance may send.
+pub(crate) struct Hooks {
+    client: Client,
+    pub(crate) requests_left: u64,
+    allowed: u64,
+}
+
+impl Client {
+    pub(crate) fn new(allow_private: AllowPrivate) -> Self {
+        Self { shared: Arc::new(Shared { allow_private, tls: OnceLock::new() }) }
+    }
+
+    pub(crate) fn hooks(&self, limits: &Limits) -> Hooks {
+        Hooks { client: self.clone(), requests_left: limits.http_requests(), allowed: limits.http_requests() }
+    }
+}
+
+/// Links `outgoing-handler` by hand: the request is decided on before wasmtime's own handler sees it.
+pub(super) fn add_handler_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.instance("wasi:http/outgoing-handler@0.2.12")?.func_wrap("handle", handle)
+}
+
+type Handled = Result<Resource<HostFutureIncomingResponse>, wasi::ErrorCode>;
+
+fn handle(
+    mut store: StoreContextMut<'_, State>,
+    (request, options): (Resource<HostOutgoingRequest>, Option<Resource<wasi::RequestOptions>>),
+) -> wasmtime::Result<(Handled,)> {
+    let state = store.data_mut();
+    state.count_host_call()?;
+    match state.send(request, options) {
+        Ok(response) => Ok((Ok(response),)),
+        Err(error) => Ok((Err(error.downcast()?),)),
+    }
+}
+
+impl State {
+    fn send(
+        &mut self,
+        request: Resource<HostOutgoingRequest>,
+        options: Option<Resource<wasi::RequestOptions>>,
+    ) -> HttpResult<Resource<HostFutureIncomingResponse>> {
+        let origin =
+            requested_origin(self.table.get(&request).map_err(trap)?).ok_or(wasi::ErrorCode::HttpRequestUriInvalid)?;
+        if !self.grant.permits_http(&origin) {
+            self.log.denied(&format!("`capabilities.http` with `{origin}`"));
+            return Err(wasi::ErrorCode::HttpRequestDenied.into());
+        }
+        self.hooks.take_request().map_err(trap)?;
+        let mut view = WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http_ctx };
+        outgoing_handler::Host::handle(&mut view, request, options)
+    }
+}
+
+fn trap(error: impl Into<wasmtime::Error>) -> wasmtime_wasi_http::p2::HttpError {
+    wasmtime_wasi_http::p2::HttpError::trap(error.into())
+}
+
+fn requested_origin(request: &HostOutgoingRequest) -> Option<Origin> {
+    let scheme = match request.scheme.as_ref()? {
+        wasi::Scheme::Http => "http",
+        wasi::Scheme::Https => "https",
+        wasi::Scheme::Other(_) => return None,
+    };
+    let authority = request.authority.as_deref()?;
+    let url = Url::parse(&format!("{scheme}://{authority}/")).ok()?;
+    let bare = url.username().is_empty() && url.password().is_none() && url.path() == "/" && url.query().is_none();
+    if bare { Origin::of(&url) } else { None }
+}
+
+impl Hooks {
+    fn take_request(&mut self) -> Result<(), Stopped> {
+        let allowed = self.allowed;
+        let too_many =
+            || Stopped::new(StopKind::HostcallLimit, format!("the policy sent more than {allowed} requests"));
+        self.requests_left = self.requests_left.checked_sub(1).ok_or_else(too_many)?;
+        Ok(())
+    }
+}
+
+type Sent = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
+
+impl WasiHttpHooks for Hooks {
+    fn default_scheme(&mut self) -> Option<http::uri::Scheme> {
+        None
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        64 * 1024
+    }
+
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _finished: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        let client = self.client.clone();
+        Box::new(async move { client.send(request, options.unwrap_or_default()).await })
+    }
+}
+
+impl Client {
+    async fn send(&self, request: http::Request<WasiBody>, options: RequestOptions) -> Sent {
+        let url = Url::parse(&request.uri().to_string()).map_err(|_| Error::HttpRequestUriInvalid)?;
+        let origin = Origin::of(&url).ok_or(Error::HttpRequestUriInvalid)?;
+        let connect = options.connect_timeout.map_or(CONNECT, |asked| asked.min(CONNECT));
+        let stream =
+            tokio::time::timeout(connect, self.connect(&origin)).await.map_err(|_| Error::ConnectionTimeout)??;
+        if origin.scheme() == "http" {
+            return exchange(stream, request, &options).await;
+        }
+        let name = ServerName::try_from(origin.host().to_owned()).map_err(|_| Error::HttpRequestUriInvalid)?;
+        let handshake = tokio::time::timeout(connect, self.tls()?.connect(name, stream));
+        let stream = handshake.await.map_err(|_| Error::ConnectionTimeout)?.map_err(|_| Error::TlsProtocolError)?;
+        exchange(stream, request, &options).await
+    }
+
+    async fn connect(&self, origin: &Origin) -> Result<TcpStream, Error> {
+        let mut last = Error::DestinationUnavailable;
+        for address in self.addresses(origin).await? {
+            match TcpStream::connect(address).await {
+                Ok(stream) => {
+                    drop(stream.set_nodelay(true));
+                    return Ok(stream);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => last = Error::ConnectionRefused,
+                Err(_) => {}
+            }
+        }
+        Err(last)
+    }
+
+    /// Every address of the origin's host, all of them admitted.
+    async fn addresses(&self, origin: &Origin) -> Result<Vec<SocketAddr>, Error> {
+        let host = origin.host().trim_start_matches('[').trim_end_matches(']');
+        let found: Vec<SocketAddr> = match host.parse::<IpAddr>() {
+            Ok(ip) => vec![SocketAddr::new(ip, origin.port())],
+            Err(_) => {
+                let found = tokio::net::lookup_host((host, origin.port())).await;
+                found.map_err(|_| dns_error())?.take(MAX_ADDRESSES).collect()
+            }
+        };
+        if found.iter().all(|address| self.shared.allow_private.permits(host, address.ip())) {
+            return Ok(found);
+        }
+        Err(Error::DestinationIpProhibited)
+    }
+
+    fn tls(&self) -> Result<&TlsConnector, Error> {
+        let made = self.shared.tls.get_or_init(|| {
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let config = rustls::ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .and_then(|builder| builder.with_platform_verifier())
+                .map_err(|error| error.to_string())?
+                .with_no_client_auth();
+            Ok(TlsConnector::from(Arc::new(config)))
+        });
+        made.as_ref().map_err(|error| Error::InternalError(Some(error.clone())))
+    }
+}
+
+fn dns_error() -> Error {
+    Error::DnsError { rcode: None, info_code: None }
+}
+
+/// Sends the request over a connection of its own and returns the head of the response.
+async fn exchange<S>(stream: S, request: http::Request<WasiBody>, options: &RequestOptions) -> Sent
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+{
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|_| Error::HttpProtocolError)?;
+    let io = async move { connection.await.map_err(|_| Error::ConnectionTerminated) };
+    let request = relative(request)?;
+    let io: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(io);
+    let mut io = Box::into_pin(io);
+    let response = async {
+        let response = sender.send_request(request);
+        match options.first_byte_timeout {
+            Some(limit) => tokio::time::timeout(limit, response).await.map_err(|_| Error::HttpResponseTimeout)?,
+            None => response.await,
+        }
+        .map_err(|_| Error::HttpProtocolError)
+    };
+    tokio::pin!(response);
+    // The connection has to be driven for the response to come.
+    let response = loop {
+        tokio::select! {
+            response = &mut response => break response?,
+            ended = &mut io => ended?,
+        }
+    };
+    let response = response.map(|body| {
+        Limited::new(body, MAX_RESPONSE)
+            .map_err(|_| Error::HttpResponseBodySize(Some(MAX_RESPONSE as u64)))
+            .boxed_unsync()
+    });
+    Ok((response, Box::new(io)))
+}
+
+/// The request as it goes on the wire: only path and query, its body bounded.
+fn relative(request: http::Request<WasiBody>) -> Result<http::Request<WasiBody>, Error> {
+    let (mut parts, body) = request.into_parts();
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    parts.uri = path.parse().map_err(|_| Error::HttpRequestUriInvalid)?;
+    let body = Limited::new(body, MAX_REQUEST).map_err(|_| Error::HttpRequestBodySize(Some(MAX_REQUEST as u64)));
+    let body: WasiBody = body.map_frame(|frame| frame.map_data(Bytes::from)).boxed_unsync();
+    Ok(http::Request::from_parts(parts, body))
+}

@@ -1,0 +1,29 @@
+//! Runs one policy call inside a WebAssembly sandbox. The only crate that names wasmtime.
+//!
+//! Code goes up a ladder of types, each rung a cost that is paid once:
+//!
+//! ```text
+//! bytes ──Facts::read──► Facts        what it is, imports and exports; refused here if it is not a policy
+//!   └──Compiler::compile──► Artifact  native code, kept on disk under a MAC (`aot`)
+//!         └──Sandbox::open──► Module  mapped, linked, its types checked; cheap to clone
+//!               └──Instance::new      a module with the settings of one policy
+//!                     └──run──► Run   the one door: every call of a guest goes through it
+//! ```
+//!
+//! What a guest may reach is decided in `imports`; what it may use, in `state`.
+
+pub mod aot;
+pub mod context;
+mod engine;
+mod imports;
+mod inspect;
+mod log;
+mod module;
+mod run;
+mod state;
+
+pub use engine::{Compiler, Sandbox, SandboxConfig};
+pub use inspect::{Bounds, Facts, Refusal, RefusalCode};
+pub use log::{Level, LogLine, Recorder, TracingRecorder};
+pub use module::{Module, OpenError};
+pub use run::{Call, CallFacts, Instance, Op, Policy, Run, RunError, run};

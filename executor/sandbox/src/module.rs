@@ -1,0 +1,278 @@
+//! A module: native code that is mapped, linked and type-checked. Everything about a policy's code that can be done
+//! once is done here, so that a call only instantiates.
+
+use std::sync::Arc;
+
+use lictor_model::{Digest, field::shorten};
+use wasmtime::{
+    Engine,
+    component::{
+        Component, ComponentExportIndex, InstancePre, Type,
+        types::{ComponentFunc, ComponentItem},
+    },
+};
+
+use crate::{
+    aot::Artifact,
+    engine::{Linked, Sandbox},
+    imports,
+    inspect::{RULE, Refusal, RefusalCode, STATE},
+    state::State,
+};
+
+/// Code that can run. Cheap to clone.
+#[derive(Clone)]
+pub struct Module {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pre: InstancePre<State>,
+    init: ComponentExportIndex,
+    eval: ComponentExportIndex,
+    management: ComponentExportIndex,
+    digest: Digest,
+    metered: bool,
+    stateful: bool,
+    uses_context: bool,
+    initial_memory_bytes: u64,
+    code_bytes: usize,
+}
+
+/// Why code could not be made ready.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The component is not one that this executor runs.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Our own failure.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl OpenError {
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::Internal(message.into())
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "is given to `map_err`")]
+    pub(crate) fn engine(error: wasmtime::Error) -> Self {
+        Self::Internal(format!("the engine cannot be made: {}", error.root_cause()))
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "is given to `map_err`")]
+    pub(crate) fn compile(error: wasmtime::Error) -> Self {
+        let why = shorten(&error.root_cause().to_string(), 300);
+        Self::Refused(Refusal::new(RefusalCode::TooComplex, format!("the component cannot be compiled: {why}")))
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "is given to `map_err`")]
+    fn link(error: wasmtime::Error) -> Self {
+        let why = shorten(&error.root_cause().to_string(), 300);
+        Self::Refused(Refusal::new(RefusalCode::UnknownImport, format!("the component cannot be linked: {why}")))
+    }
+}
+
+impl Sandbox {
+    /// Maps an artifact and links it.
+    ///
+    /// `metered` says for which of the two engines it was compiled.
+    pub fn open(&self, artifact: &Artifact, metered: bool) -> Result<Module, OpenError> {
+        let linked = self.linked(metered)?;
+        if artifact.engine() != &linked.hash {
+            return Err(OpenError::internal("the artifact was made for another engine"));
+        }
+        let component = map(linked.linker.engine(), artifact.code())?;
+        Module::link(linked, &component, artifact, metered)
+    }
+}
+
+/// Maps native code from a sealed memory file, which nothing can change any more.
+fn map(engine: &Engine, code: &[u8]) -> Result<Component, OpenError> {
+    let failed = |error: std::io::Error| OpenError::internal(format!("cannot map compiled code: {error}"));
+    let sealed = sealed_copy(code).map_err(failed)?;
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&sealed));
+    #[expect(
+        unsafe_code,
+        reason = "the code was compiled by us: its MAC was checked, or it comes from our own compiler"
+    )]
+    // SAFETY: an `Artifact` is made only by `Compiler`, by our own child process, or by `Artifact::unseal` after its
+    // MAC under our key was checked; the memory file is sealed, so it is those bytes that are mapped.
+    let component = unsafe { Component::deserialize_file(engine, path) };
+    component.map_err(|error| OpenError::internal(format!("compiled code does not load: {}", error.root_cause())))
+}
+
+fn sealed_copy(bytes: &[u8]) -> std::io::Result<std::fs::File> {
+    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+    use std::io::Write as _;
+    let mut file = std::fs::File::from(memfd_create("lictor-code", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
+    file.write_all(bytes)?;
+    fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(file)
+}
+
+impl Module {
+    fn link(linked: &Linked, component: &Component, artifact: &Artifact, metered: bool) -> Result<Self, OpenError> {
+        let engine = linked.linker.engine();
+        let mut linker = linked.linker.clone();
+        imports::complete(&mut linker, engine, component).map_err(OpenError::link)?;
+        let pre = linker.instantiate_pre(component).map_err(OpenError::link)?;
+        let (rule, rule_idx) = exported_instance(component, RULE)?;
+        let function = |name: &str, params: &[Kind], ok: Kind| {
+            rule_function(engine, &rule, name, params, ok)?;
+            component.get_export_index(Some(&rule_idx), name).ok_or_else(|| missing(name))
+        };
+        let inner = Inner {
+            init: function("init", &[Kind::Text, Kind::Text, Kind::Text], Kind::Nothing)?,
+            eval: function("eval", &[Kind::Maybe, Kind::Text, Kind::Text], Kind::Text)?,
+            management: function("management", &[Kind::Text, Kind::Text], Kind::Text)?,
+            digest: artifact.component(),
+            metered,
+            initial_memory_bytes: initial_memory(component),
+            code_bytes: artifact.code().len(),
+            stateful: component.get_export_index(None, STATE).is_some(),
+            uses_context: component
+                .component_type()
+                .imports(engine)
+                .any(|(name, _)| name.starts_with("wasi:keyvalue/store")),
+            pre,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    pub(crate) fn pre(&self) -> &InstancePre<State> {
+        &self.inner.pre
+    }
+
+    pub(crate) fn init(&self) -> &ComponentExportIndex {
+        &self.inner.init
+    }
+
+    pub(crate) fn eval(&self) -> &ComponentExportIndex {
+        &self.inner.eval
+    }
+
+    pub(crate) fn management(&self) -> &ComponentExportIndex {
+        &self.inner.management
+    }
+
+    /// The sha256 of the component it was compiled from: the identity of what runs.
+    pub fn digest(&self) -> Digest {
+        self.inner.digest
+    }
+
+    /// The linear memory that an instance starts with, in bytes.
+    pub fn initial_memory_bytes(&self) -> u64 {
+        self.inner.initial_memory_bytes
+    }
+
+    /// The size of its native code, in bytes.
+    pub fn code_bytes(&self) -> usize {
+        self.inner.code_bytes
+    }
+
+    /// Whether it counts fuel.
+    pub fn is_metered(&self) -> bool {
+        self.inner.metered
+    }
+
+    /// Whether its instances can hand over their state.
+    pub fn is_stateful(&self) -> bool {
+        self.inner.stateful
+    }
+
+    /// Whether it imports the context, so that a call needs its bucket.
+    pub fn uses_context(&self) -> bool {
+        self.inner.uses_context
+    }
+}
+
+/// The largest memory that any of the component's modules starts with; the pool admits one memory a component.
+fn initial_memory(component: &Component) -> u64 {
+    let pages = component.resources_required().and_then(|required| required.max_initial_memory_size).unwrap_or(0);
+    pages.saturating_mul(64 * 1024)
+}
+
+fn missing(name: &str) -> OpenError {
+    Refusal::new(RefusalCode::MissingExport, format!("`{RULE}` does not export the function `{name}`")).into()
+}
+
+fn exported_instance(
+    component: &Component,
+    name: &str,
+) -> Result<(wasmtime::component::types::ComponentInstance, ComponentExportIndex), OpenError> {
+    match component.get_export(None, name) {
+        Some((ComponentItem::ComponentInstance(instance), idx)) => Ok((instance, idx)),
+        _ => Err(Refusal::new(
+            RefusalCode::MissingExport,
+            format!("the component does not export the interface `{name}`"),
+        )
+        .into()),
+    }
+}
+
+/// The shapes in the signatures of `rule`.
+#[derive(Clone, Copy)]
+enum Kind {
+    Nothing,
+    Text,
+    Maybe,
+}
+
+impl Kind {
+    fn matches(self, ty: Option<&Type>) -> bool {
+        match (self, ty) {
+            (Self::Nothing, None) | (Self::Text, Some(Type::String)) => true,
+            (Self::Maybe, Some(Type::Option(inner))) => matches!(inner.ty(), Type::String),
+            _ => false,
+        }
+    }
+
+    fn wit(self) -> &'static str {
+        match self {
+            Self::Nothing => "_",
+            Self::Text => "string",
+            Self::Maybe => "option<string>",
+        }
+    }
+}
+
+/// Checks that `rule` exports `name` with these parameters and `result<ok, failure>`.
+fn rule_function(
+    engine: &Engine,
+    rule: &wasmtime::component::types::ComponentInstance,
+    name: &str,
+    params: &[Kind],
+    ok: Kind,
+) -> Result<(), OpenError> {
+    let item = rule.get_export(engine, name).map(|item| item.ty);
+    let Some(ComponentItem::ComponentFunc(function)) = item else { return Err(missing(name)) };
+    if has_signature(&function, params, ok) {
+        return Ok(());
+    }
+    let params: Vec<_> = params.iter().map(|param| param.wit()).collect();
+    let expected = format!("func({}) -> result<{}, failure>", params.join(", "), ok.wit());
+    let why = format!("`{RULE}` exports `{name}` with another type: expected `{expected}`");
+    Err(Refusal::new(RefusalCode::MissingExport, why).into())
+}
+
+fn has_signature(function: &ComponentFunc, params: &[Kind], ok: Kind) -> bool {
+    let mut results = function.results();
+    let same_params = function.params().len() == params.len()
+        && function.params().zip(params).all(|((_, ty), param)| param.matches(Some(&ty)));
+    let fails = match (results.next(), results.next()) {
+        (Some(Type::Result(result)), None) => {
+            ok.matches(result.ok().as_ref()) && result.err().is_some_and(|ty| is_failure(&ty))
+        }
+        _ => false,
+    };
+    same_params && fails && !function.async_()
+}
+
+fn is_failure(ty: &Type) -> bool {
+    let Type::Record(record) = ty else { return false };
+    let fields: Vec<_> = record.fields().collect();
+    let expected = [("code", Kind::Text), ("message", Kind::Text), ("details", Kind::Maybe)];
+    fields.len() == expected.len()
+        && fields.iter().zip(expected).all(|(field, (name, kind))| field.name == name && kind.matches(Some(&field.ty)))
+}

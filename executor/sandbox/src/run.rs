@@ -1,0 +1,381 @@
+//! The one door: every call of a guest, from wherever it comes, is a [`run`].
+//!
+//! An [`Instance`] is a policy that may be alive. `run` brings it to life if it is not (`init`), makes one call, and
+//! lets it live only if the call ended cleanly: after a trap, a time-out, a refused answer or a caller that went
+//! away, the store is dropped and the next call begins with a fresh one. A stateless call is an instance that is
+//! dropped after one run.
+//!
+//! Two clocks bound a run. Epochs interrupt guest code, to see whether the deadline has passed and to let other
+//! tasks have the thread; a timer drops a call that waits for the host.
+
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant, SystemTime},
+};
+
+use futures_util::FutureExt as _;
+use lictor_model::{Capabilities, Failure, Limits, Outcome, Stop, StopKind, Usage, field::shorten, json};
+use wasmtime::{
+    AsContextMut as _, Store, StoreContextMut, Trap, UpdateDeadline,
+    component::{self, ComponentExportIndex, ComponentNamedList, ComponentType, Lift, Lower},
+};
+
+use crate::{
+    context::Bucket,
+    engine::Sandbox,
+    log::Recorder,
+    module::Module,
+    state::{Clock, State, Stopped, Surroundings},
+};
+
+/// Ticks between two looks at the clock while a guest computes.
+const SLICE: u64 = 1;
+/// What a guest may hand to the host in one call beside its answer: log lines, request bodies, values.
+const HOSTCALL_BYTES: usize = 2 << 20;
+/// Live handles of one instance.
+const MAX_HANDLES: usize = 1000;
+/// Bytes of a failure's texts that are passed on.
+const MAX_FAILURE: usize = 4096;
+
+/// A policy as it is run: code, settings and grants.
+#[derive(Clone)]
+pub struct Policy {
+    /// The code.
+    pub module: Module,
+    /// Its identity, given to `init` as the rule id.
+    pub uri: Arc<str>,
+    /// `policy_settings` as JSON text.
+    pub settings: Arc<str>,
+    /// `policy_parameters` as JSON text.
+    pub parameters: Arc<str>,
+    /// What it may reach.
+    pub grant: Arc<Capabilities>,
+    /// Whether its clocks stand still.
+    pub deterministic: bool,
+}
+
+/// One call.
+pub struct Call<'a> {
+    /// What is asked.
+    pub op: Op<'a>,
+    /// What it may use.
+    pub limits: Limits,
+    /// Facts that the policy is told.
+    pub facts: CallFacts<'a>,
+    /// Its context, if it has one.
+    pub context: Option<Arc<Bucket>>,
+    /// Is told what happens.
+    pub recorder: Arc<dyn Recorder>,
+}
+
+/// What is asked of a policy.
+#[derive(Clone, Copy)]
+pub enum Op<'a> {
+    /// Decide about `input`.
+    Eval {
+        /// The parameters of the call, if it brought some.
+        parameters: Option<&'a str>,
+        /// JSON text.
+        input: &'a str,
+    },
+    /// Carry out a management command.
+    Management {
+        /// Which.
+        action: &'a str,
+        /// JSON text.
+        data: &'a str,
+    },
+}
+
+/// Facts about a call that the policy is told.
+#[derive(Clone, Copy)]
+pub struct CallFacts<'a> {
+    /// Unique to this call. Plain characters only.
+    pub id: &'a str,
+    /// Where the call comes from: `http`, `cli`, `test`. Plain characters only.
+    pub origin: &'a str,
+}
+
+/// What came of a call, and what it used.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// What it used.
+    pub usage: Usage,
+}
+
+/// Why nothing was run.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RunError {
+    /// Every instance is in use.
+    #[error("every sandbox of this executor is in use")]
+    Busy,
+    /// Our own failure.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// A policy that may be alive.
+pub struct Instance {
+    policy: Policy,
+    live: Option<Live>,
+}
+
+/// A store, and the instance in it once `init` has accepted its settings.
+struct Live {
+    store: Store<State>,
+    ready: Option<component::Instance>,
+}
+
+impl Instance {
+    /// An instance that comes to life with its first run.
+    pub fn new(policy: Policy) -> Self {
+        Self { policy, live: None }
+    }
+
+    /// Whether it is initialised and would keep its memory into the next run.
+    pub fn is_live(&self) -> bool {
+        self.live.is_some()
+    }
+}
+
+/// Makes one call. `Err` only if nothing could be run.
+pub async fn run(sandbox: &Sandbox, instance: &mut Instance, call: Call<'_>) -> Result<Run, RunError> {
+    let started = Instant::now();
+    let deadline = started + call.limits.timeout();
+    // CANCEL: the live instance is out of `instance` while it runs, so a call that is dropped takes it along.
+    let mut live = match instance.live.take() {
+        Some(live) => live,
+        None => Live::new(sandbox, &instance.policy, &call, deadline),
+    };
+    live.begin(&call.limits, deadline)?;
+    let policy = &instance.policy;
+    let ended = AssertUnwindSafe(cut_at(deadline, live.call(policy, &call))).catch_unwind().await;
+    let usage = live.usage(started, &call.limits);
+    let outcome = match ended {
+        Ok(Some(Ok(answer))) => finish(answer, &call.limits),
+        Ok(Some(Err(error))) => Outcome::Stopped(classify(&error, live.store.data(), &call.limits)?),
+        Ok(None) => Outcome::Stopped(timed_out(&call.limits)),
+        Err(_panic) => return Err(RunError::Internal("the host side of a call panicked".into())),
+    };
+    if !matches!(outcome, Outcome::Stopped(_)) && live.ready.is_some() {
+        instance.live = Some(live);
+    }
+    Ok(Run { outcome, usage })
+}
+
+impl Live {
+    fn new(sandbox: &Sandbox, policy: &Policy, call: &Call<'_>, deadline: Instant) -> Self {
+        let around = Surroundings {
+            policy_rule_uri: Arc::clone(&policy.uri),
+            grant: Arc::clone(&policy.grant),
+            context: call.context.clone(),
+            recorder: Arc::clone(&call.recorder),
+            clock: if policy.deterministic { Clock::Frozen } else { Clock::Real },
+            hooks: sandbox.http().hooks(&call.limits),
+        };
+        let state = State::new(around, &call.limits, deadline);
+        let mut store = Store::new(policy.module.pre().engine(), state);
+        store.limiter(|state| &mut state.memory);
+        store.epoch_deadline_callback(at_tick);
+        store.set_max_component_handles(MAX_HANDLES);
+        Self { store, ready: None }
+    }
+
+    /// Sets everything that is counted per call.
+    fn begin(&mut self, limits: &Limits, deadline: Instant) -> Result<(), RunError> {
+        self.store.data_mut().begin(limits, deadline);
+        self.store.set_epoch_deadline(SLICE);
+        self.store.set_hostcall_fuel(limits.output_bytes().max(limits.context_bytes()).max(HOSTCALL_BYTES));
+        if let Some(fuel) = limits.fuel() {
+            self.store.set_fuel(fuel).map_err(|error| RunError::Internal(format!("fuel cannot be set: {error}")))?;
+        }
+        Ok(())
+    }
+
+    async fn call(&mut self, policy: &Policy, call: &Call<'_>) -> wasmtime::Result<Result<String, Failure>> {
+        let instance = match self.ready {
+            Some(instance) => instance,
+            None => match self.start(policy, call).await? {
+                Ok(instance) => *self.ready.insert(instance),
+                Err(failure) => return Ok(Err(failure)),
+            },
+        };
+        let module = &policy.module;
+        match call.op {
+            Op::Eval { parameters, input } => {
+                let facts = facts(policy, call, self.store.data().deadline);
+                self.invoke(&instance, module.eval(), (parameters, input, facts.as_str())).await
+            }
+            Op::Management { action, data } => self.invoke(&instance, module.management(), (action, data)).await,
+        }
+    }
+
+    async fn start(
+        &mut self,
+        policy: &Policy,
+        call: &Call<'_>,
+    ) -> wasmtime::Result<Result<component::Instance, Failure>> {
+        let instance = policy.module.pre().instantiate_async(&mut self.store).await?;
+        let parameters = match call.op {
+            Op::Eval { parameters: Some(parameters), .. } => parameters,
+            _ => &policy.parameters,
+        };
+        let arguments: (&str, &str, &str) = (&policy.uri, &policy.settings, parameters);
+        Ok(self.invoke::<_, ()>(&instance, policy.module.init(), arguments).await?.map(|()| instance))
+    }
+
+    /// Calls one function of `rule`.
+    async fn invoke<P, R>(
+        &mut self,
+        instance: &component::Instance,
+        function: &ComponentExportIndex,
+        arguments: P,
+    ) -> wasmtime::Result<Result<R, Failure>>
+    where
+        P: ComponentNamedList + Lower + Send + Sync,
+        R: ComponentType + Lift + Send + Sync + 'static,
+    {
+        let function = instance.get_typed_func::<P, (Result<R, WitFailure>,)>(&mut self.store, function)?;
+        let (result,) = function.call_async(self.store.as_context_mut(), arguments).await?;
+        Ok(result.map_err(WitFailure::bounded))
+    }
+
+    fn usage(&self, started: Instant, limits: &Limits) -> Usage {
+        let state = self.store.data();
+        let left = limits.fuel().and_then(|_| self.store.get_fuel().ok());
+        Usage {
+            wall_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            fuel: limits.fuel().zip(left).map(|(given, left)| given.saturating_sub(left)),
+            peak_memory_bytes: state.memory.peak as u64,
+            host_calls: state.host_calls,
+            log_truncated: state.log.truncated(),
+        }
+    }
+}
+
+/// Looks at the clock in the middle of guest code, then lets other tasks have the thread.
+#[expect(clippy::needless_pass_by_value, reason = "is the signature of an epoch callback")]
+fn at_tick(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+    let state = store.data();
+    state.check_host_calls()?;
+    if state.deadline <= Instant::now() {
+        return Ok(UpdateDeadline::Interrupt);
+    }
+    Ok(UpdateDeadline::YieldCustom(SLICE, Box::pin(tokio::task::yield_now())))
+}
+
+/// Drives `call` to its end, or drops it at `deadline`.
+///
+/// The timer is made only when the call first waits: most calls never do.
+async fn cut_at<T>(deadline: Instant, call: impl Future<Output = T>) -> Option<T> {
+    let mut call = pin!(call);
+    let first = std::future::poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
+    match first {
+        Poll::Ready(ended) => Some(ended),
+        Poll::Pending => tokio::time::timeout_at(deadline.into(), call).await.ok(),
+    }
+}
+
+/// The facts of a call as JSON. Every text in it is made of plain characters.
+fn facts(policy: &Policy, call: &Call<'_>, deadline: Instant) -> String {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let now = match policy.deterministic {
+        true => Duration::ZERO,
+        false => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default() + left,
+    };
+    let CallFacts { id, origin } = call.facts;
+    let uri = &policy.uri;
+    format!(r#"{{"id":"{id}","policy_rule_uri":"{uri}","origin":"{origin}","deadline_ms":{}}}"#, now.as_millis())
+}
+
+fn finish(answer: Result<String, Failure>, limits: &Limits) -> Outcome {
+    let output = match answer {
+        Ok(output) => output,
+        Err(failure) => return Outcome::Failed(failure),
+    };
+    let stopped = |kind, message| Outcome::Stopped(Stop::new(kind, message));
+    if limits.output_bytes() < output.len() {
+        return stopped(StopKind::OutputTooLarge, too_large(limits));
+    }
+    match json::check(&output) {
+        Ok(()) => Outcome::Finished(output),
+        Err(error) => stopped(StopKind::BadOutput, format!("the policy's answer {error}")),
+    }
+}
+
+fn too_large(limits: &Limits) -> String {
+    format!("the policy's answer is larger than its {} bytes", limits.output_bytes())
+}
+
+fn timed_out(limits: &Limits) -> Stop {
+    Stop::new(StopKind::Timeout, format!("the policy did not finish within {} ms", limits.timeout().as_millis()))
+}
+
+/// What stopped a guest, from the error that wasmtime gave.
+fn classify(error: &wasmtime::Error, state: &State, limits: &Limits) -> Result<Stop, RunError> {
+    if let Some(Stopped(stop)) = error.downcast_ref() {
+        return Ok(stop.clone());
+    }
+    if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+        return Err(RunError::Busy);
+    }
+    if error.is::<component::ResourceTableError>() {
+        return Ok(Stop::new(StopKind::HostcallLimit, "the policy holds too many resources of the host"));
+    }
+    let cause = error.root_cause().to_string();
+    let in_guest = error.is::<wasmtime::WasmBacktrace>();
+    let trap = error.downcast_ref::<Trap>();
+    let stop = match trap {
+        Some(Trap::Interrupt) => timed_out(limits),
+        Some(Trap::OutOfFuel) => Stop::new(
+            StopKind::OutOfFuel,
+            format!("the policy used up its {} units of fuel", limits.fuel().unwrap_or(0)),
+        ),
+        Some(Trap::StackOverflow) => Stop::new(StopKind::StackOverflow, "the policy recursed too deeply"),
+        Some(Trap::UnreachableCodeReached) | None if state.memory.refused => out_of_memory(limits),
+        Some(trap) => Stop::new(StopKind::Trap, format!("the policy trapped: {}", plain(&trap.to_string()))),
+        None if cause.contains("too much data") && in_guest => {
+            Stop::new(StopKind::HostcallLimit, "the policy handed too much data to the host in one call")
+        }
+        None if cause.contains("too much data") => Stop::new(StopKind::OutputTooLarge, too_large(limits)),
+        None if in_guest => Stop::new(StopKind::Trap, format!("the policy was stopped: {}", shorten(&cause, 200))),
+        None => Stop::new(StopKind::BadOutput, format!("the policy's answer cannot be read: {}", shorten(&cause, 200))),
+    };
+    Ok(stop)
+}
+
+fn out_of_memory(limits: &Limits) -> Stop {
+    Stop::new(StopKind::OutOfMemory, format!("the policy needed more memory than its {} bytes", limits.memory_bytes()))
+}
+
+/// A trap's own words, without wasmtime's prefix.
+fn plain(trap: &str) -> &str {
+    trap.strip_prefix("wasm trap: ").unwrap_or(trap)
+}
+
+/// `failure` of the WIT package.
+#[derive(ComponentType, Lift)]
+#[component(record)]
+struct WitFailure {
+    code: String,
+    message: String,
+    details: Option<String>,
+}
+
+impl WitFailure {
+    /// Cut to what is passed on; details that are no document are left out.
+    fn bounded(self) -> Failure {
+        let cut = |text: String| match text.get(..text.floor_char_boundary(MAX_FAILURE)) {
+            Some(cut) if cut.len() < text.len() => cut.to_owned(),
+            _ => text,
+        };
+        let details = self.details.filter(|details| details.len() <= MAX_FAILURE && json::check(details).is_ok());
+        Failure { code: cut(self.code), message: cut(self.message), details }
+    }
+}

@@ -1,0 +1,55 @@
+//! `lictor compile-component`: the child process that compiles. Sees one component and nothing else.
+//!
+//! It puts itself under limits of memory and processor time before it reads a byte, so a component that is made to
+//! exhaust the compiler exhausts only this process.
+
+use std::io::{Read as _, Write as _};
+
+use clap::Args;
+use lictor_sandbox::{Bounds, Compiler, Facts};
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use super::Failure;
+
+/// Address space, in bytes.
+const MEMORY: u64 = 6 << 30;
+/// Processor seconds.
+const SECONDS: u64 = 120;
+
+/// Compile a component from standard input to standard output.
+#[derive(Args)]
+pub(super) struct CompileComponent {
+    /// For calls that count fuel.
+    #[arg(long)]
+    metered: bool,
+}
+
+impl CompileComponent {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        limit(Resource::As, MEMORY)?;
+        limit(Resource::Cpu, SECONDS)?;
+        limit(Resource::Core, 0)?;
+        let mut component = Vec::new();
+        let bounds = Bounds::default();
+        std::io::stdin().take(bounds.bytes as u64 + 1).read_to_end(&mut component).map_err(internal)?;
+        let facts = Facts::read(&component, &bounds).map_err(|refusal| Failure::Usage(refusal.to_string()))?;
+        let compiler = Compiler::new(self.metered).map_err(internal)?;
+        let artifact = compiler.compile(&facts, &component).map_err(internal)?;
+        let mut stdout = std::io::stdout().lock();
+        stdout
+            .write_all(&compiler.hash())
+            .and_then(|()| stdout.write_all(artifact.code()))
+            .and_then(|()| stdout.flush())
+            .map_err(internal)
+    }
+}
+
+fn limit(resource: Resource, most: u64) -> Result<(), Failure> {
+    let limit = Rlimit { current: Some(most), maximum: Some(most) };
+    setrlimit(resource, limit).map_err(|error| internal(std::io::Error::from(error)))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "is given to `map_err`")]
+fn internal(error: impl std::fmt::Display) -> Failure {
+    Failure::Internal(error.to_string())
+}

@@ -1,0 +1,125 @@
+//! `lictor serve`.
+
+use std::{io::Write as _, path::PathBuf};
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Failure;
+use crate::{
+    app::App,
+    config::{Config, Flags},
+    error::{Error, ErrorKind},
+    http::Listeners,
+    telemetry,
+};
+
+/// Serve the API until SIGTERM or Ctrl-C.
+///
+/// When it is ready, two lines are on standard output: `listening on http://HOST:PORT` and `admin on
+/// http://HOST:PORT`. Logs go to standard error. Every flag is also a key of the configuration file and, in capitals
+/// after `LICTOR_`, of the environment; flags win over the environment, and that over the file.
+#[derive(Args)]
+pub(super) struct Serve {
+    /// The folder for everything that is kept: registry, contexts, compiled code.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The API's address; port 0 takes a free one [default: 127.0.0.1:10000].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// The address of /healthz, /readyz, /metrics and /version [default: 127.0.0.1:10001].
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
+    /// The id of the embedded executor [default: executor-001].
+    #[arg(long, value_name = "ID")]
+    executor_id: Option<String>,
+    /// The database; by default SQLite in the data directory.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// A TOML file with any of these settings and more.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The URL under which others reach this server.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// The system whose policies this executor runs; by default its own.
+    #[arg(long, value_name = "URL")]
+    system: Option<String>,
+    /// Admit `file://` code under this folder. May be given more than once.
+    #[arg(long, value_name = "DIR")]
+    allow_file: Vec<PathBuf>,
+    /// Admit this private or loopback address for code and for policies' requests. May be given more than once.
+    #[arg(long, value_name = "HOST|CIDR")]
+    allow_private: Vec<String>,
+    /// Let anybody use an address that is not loopback, without a token.
+    #[arg(long)]
+    allow_anonymous: bool,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::InvalidInput => Self::Usage(error.message().to_owned()),
+            _ => Self::Internal(error.chain()),
+        }
+    }
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let flags = Flags {
+            data_dir: self.data_dir,
+            listen: self.listen,
+            admin: self.admin,
+            executor_id: self.executor_id,
+            store: self.store,
+            public_url: self.public_url,
+            system: self.system,
+            allow_file: self.allow_file,
+            allow_private: self.allow_private,
+            allow_anonymous: self.allow_anonymous,
+        };
+        let config = Config::read(self.config, &flags).map_err(Failure::Usage)?;
+        telemetry::init(&config.log, config.log_format).map_err(Failure::Usage)?;
+        let runtime =
+            tokio::runtime::Runtime::new().map_err(|error| Failure::Internal(format!("no runtime: {error}")))?;
+        runtime.block_on(serve(&config))
+    }
+}
+
+async fn serve(config: &Config) -> Result<(), Failure> {
+    // Bound before anything else, so that a port that is taken leaves no trace.
+    let listeners = Listeners::bind(config).await?;
+    let app = App::build(config).await?;
+    let stop = stop_signal().map_err(|error| Failure::Internal(format!("signals cannot be caught: {error}")))?;
+    announce(&listeners, config)
+        .map_err(|error| Failure::Internal(format!("standard output cannot be written: {error}")))?;
+    listeners.serve(app.clone(), stop).await;
+    app.stop().await;
+    Ok(())
+}
+
+/// Says that everything is ready: exactly two lines, which a program may wait for.
+fn announce(listeners: &Listeners, config: &Config) -> std::io::Result<()> {
+    let (main, admin) = listeners.addresses()?;
+    if config.allow_anonymous && !main.ip().is_loopback() {
+        tracing::warn!("anybody who reaches {main} may do everything: there are no tokens");
+    } else {
+        tracing::info!("open to every program on this machine: there are no tokens");
+    }
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "listening on http://{main}")?;
+    writeln!(stdout, "admin on http://{admin}")?;
+    stdout.flush()
+}
+
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,209 @@
+//! Configuration: defaults < TOML file < `LICTOR_…` environment < flags. Unknown keys are errors.
+//!
+//! [`RawConfig`] is what people type; [`Config`] is what it means. The environment is read here and nowhere else.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use figment::{
+    Figment,
+    providers::{Env, Format as _, Serialized, Toml},
+};
+use lictor_model::{ExecutorId, Origin, address::AllowPrivate, limits::Ceiling};
+use serde::{Deserialize, Serialize};
+
+use crate::{policies::Bounds, telemetry::LogFormat};
+
+/// What people type, in a file, the environment or as flags.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    data_dir: Option<PathBuf>,
+    listen: String,
+    admin: String,
+    executor_id: String,
+    store: Option<String>,
+    public_url: Option<String>,
+    system: Option<String>,
+    allow_file: Vec<PathBuf>,
+    allow_private: Vec<String>,
+    allow_anonymous: bool,
+    max_instances: u32,
+    max_body_kb: u64,
+    max_connections: u32,
+    grace_ms: u64,
+    log: String,
+    log_format: LogFormat,
+    ceiling: Ceiling,
+    grants: RawGrants,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawGrants {
+    http: Option<Vec<String>>,
+}
+
+/// The flags of `serve` that set a key, under the key's name. What was not given is left out.
+#[derive(Debug, Default, Serialize)]
+pub struct Flags {
+    /// `--data-dir`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+    /// `--listen`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<String>,
+    /// `--admin`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin: Option<String>,
+    /// `--executor-id`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub executor_id: Option<String>,
+    /// `--store`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
+    /// `--public-url`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<String>,
+    /// `--system`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    /// `--allow-file`
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow_file: Vec<PathBuf>,
+    /// `--allow-private`
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow_private: Vec<String>,
+    /// `--allow-anonymous`
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_anonymous: bool,
+}
+
+/// What a server is run with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where everything durable is.
+    pub data_dir: PathBuf,
+    /// The API's address; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The address of health, metrics and version.
+    pub admin: SocketAddr,
+    /// The embedded executor.
+    pub executor_id: ExecutorId,
+    /// Folders that `file://` code may be in.
+    pub allow_file: Vec<PathBuf>,
+    /// Addresses that are reached although they are not public.
+    pub allow_private: AllowPrivate,
+    /// Whether anybody may use an address that is not loopback.
+    pub allow_anonymous: bool,
+    /// Sandboxes at the same time.
+    pub max_instances: u32,
+    /// The largest request body in bytes.
+    pub max_body: usize,
+    /// Connections at the same time.
+    pub max_connections: u32,
+    /// How long calls in flight may take to finish when the server stops.
+    pub grace: std::time::Duration,
+    /// What is logged.
+    pub log: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// What a record may get at most.
+    pub bounds: Bounds,
+}
+
+/// Environment variables of the same prefix that belong to other tools of the project.
+const NOT_OURS: [&str; 3] = ["guest_toolchain", "bin", "config"];
+
+impl Config {
+    /// Reads everything, in order of precedence.
+    pub fn read(file: Option<PathBuf>, flags: &Flags) -> Result<Self, String> {
+        let file = file.or_else(|| Env::var("LICTOR_CONFIG").map(PathBuf::from));
+        let mut figment = Figment::from(Serialized::defaults(defaults()));
+        if let Some(file) = file {
+            let text = std::fs::read_to_string(&file)
+                .map_err(|error| format!("the configuration file `{}` cannot be read: {error}", file.display()))?;
+            figment = figment.merge(Toml::string(&text));
+        }
+        let env = Env::prefixed("LICTOR_").ignore(&NOT_OURS).split("__");
+        let raw: RawConfig =
+            figment.merge(env).merge(Serialized::defaults(flags)).extract().map_err(|error| error.to_string())?;
+        raw.resolve()
+    }
+}
+
+fn defaults() -> serde_json::Value {
+    serde_json::json!({
+        "listen": "127.0.0.1:10000",
+        "admin": "127.0.0.1:10001",
+        "executor_id": "executor-001",
+        "allow_file": [],
+        "allow_private": [],
+        "allow_anonymous": false,
+        "max_instances": 1000,
+        "max_body_kb": 16_384,
+        "max_connections": 10_000,
+        "grace_ms": 10_000,
+        "log": "info",
+        "log_format": "text",
+        "ceiling": Ceiling::default(),
+        "grants": {},
+    })
+}
+
+impl RawConfig {
+    fn resolve(self) -> Result<Config, String> {
+        if self.store.as_deref().is_some_and(|url| !url.starts_with("sqlite:")) {
+            return Err("`store`: only the embedded SQLite database is available in this version".into());
+        }
+        if self.system.is_some() {
+            return Err("`system`: reading policies from another system is not available in this version".into());
+        }
+        if let Some(url) = &self.public_url {
+            Origin::parse(url).map_err(|error| format!("`public_url` {}", error.message()))?;
+        }
+        let listen = address("listen", &self.listen)?;
+        let admin = address("admin", &self.admin)?;
+        if !listen.ip().is_loopback() && !self.allow_anonymous {
+            return Err(format!(
+                "`listen` is {listen}, which others can reach, and there are no tokens: listen on loopback, or give --allow-anonymous to let anybody in"
+            ));
+        }
+        let at_least_one =
+            |name: &str, n: u64| if n == 0 { Err(format!("`{name}` must be at least 1")) } else { Ok(()) };
+        at_least_one("max_instances", self.max_instances.into())?;
+        at_least_one("max_body_kb", self.max_body_kb)?;
+        at_least_one("max_connections", self.max_connections.into())?;
+        Ok(Config {
+            data_dir: self
+                .data_dir
+                .ok_or("`data_dir` is missing: give --data-dir DIR, the folder for everything that is kept")?,
+            listen,
+            admin,
+            executor_id: self.executor_id.parse().map_err(|error| format!("{error}"))?,
+            allow_file: self.allow_file,
+            allow_private: AllowPrivate::parse(&self.allow_private)
+                .map_err(|error| format!("`allow_private`: {error}"))?,
+            allow_anonymous: self.allow_anonymous,
+            max_instances: self.max_instances,
+            max_body: usize::try_from(self.max_body_kb.saturating_mul(1024)).unwrap_or(usize::MAX),
+            max_connections: self.max_connections,
+            grace: std::time::Duration::from_millis(self.grace_ms),
+            log: self.log,
+            log_format: self.log_format,
+            bounds: Bounds { ceiling: self.ceiling, http: self.grants.http.map(origins).transpose()? },
+        })
+    }
+}
+
+fn address(name: &str, text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("`{name}` must be an address such as 127.0.0.1:10000, not `{text}`"))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "is given to `map`")]
+fn origins(texts: Vec<String>) -> Result<Vec<Origin>, String> {
+    texts
+        .iter()
+        .map(|text| Origin::parse(text))
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("`grants.http` {}", error.message()))
+}

@@ -1,0 +1,184 @@
+//! The listeners: accept, serve, and stop without losing an answer.
+//!
+//! Two sockets, one loop each. A request on the main one meets, in this order: [`guard`] (may it come in at all),
+//! the hot route, which is matched here and answered by [`execute`], and the router with everything else.
+
+mod admin;
+mod body;
+mod execute;
+mod guard;
+mod policies;
+mod reply;
+
+use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use tokio::{net::TcpListener, sync::Semaphore};
+use tower::ServiceExt as _;
+
+use crate::{
+    app::App,
+    config::Config,
+    error::{Error, ErrorKind},
+};
+
+/// How long the head of a request may take, and a connection may be idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of a request's head; more is 431.
+const MAX_HEAD: usize = 64 * 1024;
+/// Headers of a request; more is 431.
+const MAX_HEADERS: usize = 100;
+
+/// What answers are made of: ready bytes.
+type Reply = Response<Full<Bytes>>;
+
+/// The two sockets of a server.
+pub struct Listeners {
+    main: TcpListener,
+    admin: TcpListener,
+    config: Config,
+}
+
+/// What every connection of the main listener shares.
+struct Door {
+    app: App,
+    guard: guard::Guard,
+    router: Router,
+    max_body: usize,
+}
+
+impl Listeners {
+    /// Binds both sockets.
+    pub async fn bind(config: &Config) -> Result<Self, Error> {
+        let main = bind("listen", config.listen).await?;
+        let admin = bind("admin", config.admin).await?;
+        Ok(Self { main, admin, config: config.clone() })
+    }
+
+    /// The addresses that were bound, the API's first.
+    pub fn addresses(&self) -> std::io::Result<(SocketAddr, SocketAddr)> {
+        Ok((self.main.local_addr()?, self.admin.local_addr()?))
+    }
+
+    /// Serves until `stop` is over, then lets requests in flight finish.
+    pub async fn serve(self, app: App, stop: impl Future<Output = ()>) {
+        let Self { main, admin, config } = self;
+        let limit = Arc::new(Semaphore::new(usize::try_from(config.max_connections).unwrap_or(Semaphore::MAX_PERMITS)));
+        let door = Arc::new(Door {
+            app: app.clone(),
+            guard: guard::Guard::new(config.listen.ip().is_loopback()),
+            router: policies::router(app.clone(), config.max_body),
+            max_body: config.max_body,
+        });
+        let on_main = move |request| {
+            let door = Arc::clone(&door);
+            async move { Ok::<_, Infallible>(door.answer(request).await) }
+        };
+        let admin_guard = guard::Guard::new(config.admin.ip().is_loopback());
+        let admin_app = app.clone();
+        let on_admin = move |request| {
+            let reply = admin::answer(admin_app.clone(), admin_guard, request);
+            async move { Ok::<_, Infallible>(reply.await) }
+        };
+        let (quit, quitting) = tokio::sync::watch::channel(false);
+        let main = tokio::spawn(accept(main, limit, on_main, quitting.clone(), config.grace));
+        // Health is answered on connections of its own, however many the API has.
+        let admin = tokio::spawn(accept(admin, Arc::new(Semaphore::new(64)), on_admin, quitting, config.grace));
+        stop.await;
+        app.begin_stop();
+        tracing::info!("stopping: requests in flight finish first");
+        quit.send_replace(true);
+        drop(tokio::join!(main, admin));
+    }
+}
+
+async fn bind(name: &str, address: SocketAddr) -> Result<TcpListener, Error> {
+    let listener = TcpListener::bind(address).await;
+    listener
+        .map_err(|error| Error::new(ErrorKind::InvalidInput, format!("`{name}`: {address} cannot be bound: {error}")))
+}
+
+/// Accepts connections until told to quit, then waits for those that are there.
+async fn accept<S, F>(
+    listener: TcpListener,
+    limit: Arc<Semaphore>,
+    service: S,
+    mut quitting: tokio::sync::watch::Receiver<bool>,
+    grace: Duration,
+) where
+    S: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<Reply, Infallible>> + Send + 'static,
+{
+    let (graceful, http1) = (GracefulShutdown::new(), http1());
+    loop {
+        let Ok(permit) = Arc::clone(&limit).acquire_owned().await else { break };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = quitting.wait_for(|quit| *quit) => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors, most likely: others must finish first.
+                tracing::warn!(%error, "a connection cannot be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        drop(stream.set_nodelay(true));
+        let connection = http1.serve_connection(TokioIo::new(stream), service_fn(service.clone()));
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not finish in time and are cut");
+    }
+}
+
+/// How every connection is spoken to.
+fn http1() -> http1::Builder {
+    let mut http1 = http1::Builder::new();
+    http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD).max_headers(MAX_HEADERS);
+    http1
+}
+
+impl Door {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Reply {
+        match self.admit(request).await {
+            Ok(reply) => reply,
+            Err(error) => reply::refusal(&error),
+        }
+    }
+
+    async fn admit(&self, request: Request<Incoming>) -> Result<Reply, Error> {
+        if let Err(error) = self.guard.admit(&request) {
+            self.app.metrics.refused();
+            return Err(error);
+        }
+        if self.app.is_stopping() {
+            return Err(Error::new(ErrorKind::ShuttingDown, "the server is stopping"));
+        }
+        if let Some(id) = execute::executor_id(&request) {
+            let id = id.to_owned();
+            return execute::answer(&self.app, &id, request, self.max_body).await;
+        }
+        let response = self.router.clone().oneshot(request.map(axum::body::Body::new)).await;
+        match response {
+            Ok(response) => reply::collect(response).await,
+            Err(never) => match never {},
+        }
+    }
+}

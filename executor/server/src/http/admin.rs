@@ -1,0 +1,61 @@
+//! The admin listener: health, readiness, metrics, version. Nothing of a policy or a caller is shown here.
+
+use hyper::{Method, Request, StatusCode, body::Incoming};
+use serde_json::json;
+
+use super::{Reply, guard::Guard, reply};
+use crate::{
+    app::App,
+    error::{Error, ErrorKind},
+};
+
+/// What Prometheus calls its text format.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+pub(super) async fn answer(app: App, guard: Guard, request: Request<Incoming>) -> Reply {
+    match route(&app, guard, &request).await {
+        Ok(reply) => reply,
+        Err(error) => reply::refusal(&error),
+    }
+}
+
+async fn route(app: &App, guard: Guard, request: &Request<Incoming>) -> Result<Reply, Error> {
+    guard.admit(request)?;
+    let path = request.uri().path();
+    if !matches!(path, "/healthz" | "/readyz" | "/metrics" | "/version") {
+        return Err(Error::new(
+            ErrorKind::NoRoute,
+            "there are the routes `/healthz`, `/readyz`, `/metrics` and `/version`",
+        ));
+    }
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return Err(Error::new(
+            ErrorKind::Method,
+            format!("`{}` is not a method of `{path}`: use GET", request.method()),
+        ));
+    }
+    match path {
+        "/healthz" => Ok(text(StatusCode::OK, "ok")),
+        "/readyz" => Ok(ready(app).await),
+        "/metrics" => Ok(reply::plain(StatusCode::OK, OPENMETRICS, app.metrics.render(app.sandbox.live_instances()))),
+        _ => Ok(reply::plain(
+            StatusCode::OK,
+            "application/json",
+            json!({"version": env!("CARGO_PKG_VERSION")}).to_string(),
+        )),
+    }
+}
+
+async fn ready(app: &App) -> Reply {
+    if app.is_stopping() {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "stopping");
+    }
+    match app.store.ping().await {
+        Ok(()) => text(StatusCode::OK, "ready"),
+        Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "the registry does not answer"),
+    }
+}
+
+fn text(status: StatusCode, text: &str) -> Reply {
+    reply::plain(status, "text/plain; charset=utf-8", text.to_owned())
+}

@@ -1,0 +1,175 @@
+//! `POST /executor/{id}/execute_policy`: the hot route, matched before the router.
+
+use std::borrow::Cow;
+
+use hyper::{Method, Request, body::Incoming};
+use lictor_model::{FieldError, field::shorten};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::{Reply, body, reply};
+use crate::{
+    app::App,
+    error::{Error, ErrorKind},
+    executors,
+};
+
+/// The body, with every document left as the text it came as.
+#[derive(Default, Deserialize)]
+struct Body<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    policy_rule_uri: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    input_data: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    parameters: Option<&'a RawValue>,
+}
+
+/// Tells a field that is `null` from one that is not there.
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// What the query string asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Options {
+    usage: bool,
+    timeout_ms: Option<u64>,
+}
+
+/// The executor's id, if the request is for this route.
+pub(super) fn executor_id<B>(request: &Request<B>) -> Option<&str> {
+    let id = request.uri().path().strip_prefix("/executor/")?.strip_suffix("/execute_policy")?;
+    (request.method() == Method::POST && !id.contains('/')).then_some(id)
+}
+
+/// Reads the request, runs the policy, and answers.
+pub(super) async fn answer(app: &App, id: &str, request: Request<Incoming>, max_body: usize) -> Result<Reply, Error> {
+    if !app.executor.answers_to(id) {
+        return Err(Error::new(ErrorKind::NotFound, "Executor not found"));
+    }
+    let options = Options::parse(request.uri().query())?;
+    let text = body::read_text(request, max_body).await?;
+    let body: Body<'_> = serde_json::from_str(&text).map_err(|error| not_a_request(&error))?;
+    let uri = body.uri()?;
+    let input = body.input_data.ok_or_else(|| required("input_data"))?;
+    let request = executors::Request {
+        policy_rule_uri: &uri,
+        input: input.get(),
+        parameters: body.parameters()?,
+        timeout_ms: options.timeout_ms,
+    };
+    let run = app.executor.execute(&request).await?;
+    Ok(reply::run(&run, options.usage))
+}
+
+fn not_a_request(error: &serde_json::Error) -> Error {
+    Error::new(ErrorKind::NotJson, format!("the body is not a request to run a policy: {error}"))
+}
+
+fn required(field: &str) -> Error {
+    FieldError::new(field, "is required").into()
+}
+
+impl<'a> Body<'a> {
+    fn uri(&self) -> Result<Cow<'a, str>, Error> {
+        let raw = self.policy_rule_uri.ok_or_else(|| required("policy_rule_uri"))?.get();
+        // PERF: borrowed, as a uri has nothing to unescape.
+        let borrowed: Option<&str> = serde_json::from_str(raw).ok();
+        let text = borrowed.map(Cow::Borrowed).or_else(|| serde_json::from_str(raw).map(Cow::Owned).ok());
+        text.ok_or_else(|| {
+            FieldError::new("policy_rule_uri", format!("must be a string, not `{}`", shorten(raw, 40))).into()
+        })
+    }
+
+    /// The call's own parameters; `null` stands for none, as in the original.
+    fn parameters(&self) -> Result<Option<&'a str>, Error> {
+        match self.parameters.map(RawValue::get) {
+            None | Some("null") => Ok(None),
+            Some(raw) if raw.starts_with('{') => Ok(Some(raw)),
+            Some(raw) => {
+                Err(FieldError::new("parameters", format!("must be an object or null, not `{}`", shorten(raw, 40)))
+                    .into())
+            }
+        }
+    }
+}
+
+impl Options {
+    fn parse(query: Option<&str>) -> Result<Self, Error> {
+        let mut res = Self::default();
+        for (name, value) in
+            query.into_iter().flat_map(|query| query.split('&')).filter(|pair| !pair.is_empty()).map(split)
+        {
+            match name {
+                "usage" => res.usage = flag(name, value)?,
+                "dry_run" if !flag(name, value)? => {}
+                "dry_run" => {
+                    return Err(Error::new(ErrorKind::NotAvailable, "dry runs are not available in this version"));
+                }
+                "timeout_ms" => res.timeout_ms = Some(milliseconds(value)?),
+                _ => {
+                    let why = "is not an option of this route: there are `usage`, `dry_run` and `timeout_ms`";
+                    return Err(FieldError::new(shorten(name, 40), why).into());
+                }
+            }
+        }
+        Ok(res)
+    }
+}
+
+fn split(pair: &str) -> (&str, &str) {
+    pair.split_once('=').unwrap_or((pair, ""))
+}
+
+fn flag(name: &str, value: &str) -> Result<bool, Error> {
+    match value {
+        "1" | "true" => Ok(true),
+        "0" | "false" => Ok(false),
+        _ => Err(FieldError::new(name, "must be 1 or 0").into()),
+    }
+}
+
+fn milliseconds(value: &str) -> Result<u64, Error> {
+    let n = value.parse().ok().filter(|n| 0 < *n);
+    n.ok_or_else(|| FieldError::new("timeout_ms", "must be a whole number of milliseconds, at least 1").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_its_own_path_is_matched() {
+        let id = |method: &str, path: &str| {
+            executor_id(&Request::builder().method(method).uri(path).body(()).unwrap()).map(str::to_owned)
+        };
+        assert_eq!(id("POST", "/executor/executor-001/execute_policy").as_deref(), Some("executor-001"));
+        assert_eq!(id("POST", "/executor/e/execute_policy?usage=1").as_deref(), Some("e"));
+        for (method, path) in [
+            ("GET", "/executor/e/execute_policy"),
+            ("POST", "/executor/a/b/execute_policy"),
+            ("POST", "//executor/e/execute_policy"),
+            ("POST", "/executor/execute_policy"),
+        ] {
+            assert_eq!(id(method, path), None, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn options_are_known_ones_with_known_values() {
+        assert_eq!(
+            Options::parse(Some("usage=1&timeout_ms=50")).unwrap(),
+            Options { usage: true, timeout_ms: Some(50) }
+        );
+        assert_eq!(Options::parse(None).unwrap(), Options::default());
+        for (query, field) in [
+            ("usage=yes", "usage"),
+            ("timeout_ms=-1", "timeout_ms"),
+            ("timeout_ms=0", "timeout_ms"),
+            ("trace=1", "trace"),
+        ] {
+            assert_eq!(Options::parse(Some(query)).unwrap_err().field(), Some(field), "{query}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What the process says of itself: logs to standard error, and metrics.
+//!
+//! Labels are codes from closed lists, never names or texts that somebody else chose, so that no caller can make the
+//! number of series grow.
+
+use std::{sync::Arc, time::Duration};
+
+use lictor_loader::LoadCode;
+use lictor_model::{Outcome, StopKind};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::{Registry, Unit},
+};
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For a person.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Sends logs to standard error. Does nothing if that was already done.
+pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|error| format!("`log` is not a filter such as `info` or `lictor=debug`: {error}"))?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let done = match format {
+        LogFormat::Text => subscriber.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+        LogFormat::Json => subscriber.json().try_init(),
+    };
+    drop(done);
+    Ok(())
+}
+
+/// The counters of one server. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    registry: Registry,
+    /// One for `ok`, one for `policy_error`, then one for each kind of stop: found without a lock.
+    evaluations: Vec<Counter>,
+    duration: Histogram,
+    loads: Family<ResultLabel, Counter>,
+    instances: Gauge,
+    denied: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+/// Seconds, from 10 µs to 10 s.
+const BUCKETS: [f64; 13] =
+    [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.001, 0.002_5, 0.01, 0.05, 0.25, 1.0, 2.5, 10.0];
+
+impl Metrics {
+    /// Fresh counters, all at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("lictor");
+        let by_outcome = Family::<OutcomeLabel, Counter>::default();
+        let kinds = StopKind::ALL.iter().map(|kind| kind.code());
+        let outcomes = ["ok", "policy_error"].into_iter().chain(kinds);
+        let evaluations = outcomes.map(|outcome| by_outcome.get_or_create(&OutcomeLabel { outcome }).clone()).collect();
+        let duration = Histogram::new(BUCKETS);
+        let (loads, instances, denied) = (Family::default(), Gauge::default(), Counter::default());
+        registry.register("policy_evaluations", "Calls of policies, by outcome", by_outcome);
+        let help = "Time of a call from before its instance is made to its answer";
+        registry.register_with_unit("policy_evaluation_duration", help, Unit::Seconds, duration.clone());
+        registry.register("policy_loads", "Loads of policies, by result", loads.clone());
+        registry.register("instances_in_use", "Sandboxes alive", instances.clone());
+        registry.register("refused_requests", "Requests refused before they reached a policy", denied.clone());
+        registry.register("build", "Which build this is", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        Self { shared: Arc::new(Shared { registry, evaluations, duration, loads, instances, denied }) }
+    }
+
+    /// Counts a call.
+    pub fn evaluation(&self, outcome: &Outcome, took: Duration) {
+        let idx = match outcome {
+            Outcome::Finished(_) => 0,
+            Outcome::Failed(_) => 1,
+            Outcome::Stopped(stop) => StopKind::ALL.iter().position(|kind| *kind == stop.kind).map_or(0, |idx| idx + 2),
+        };
+        if let Some(counter) = self.shared.evaluations.get(idx) {
+            counter.inc();
+        }
+        self.shared.duration.observe(took.as_secs_f64());
+    }
+
+    /// Counts a load that succeeded, or failed with a code.
+    pub fn load(&self, failed: Option<LoadCode>) {
+        let result = failed.map_or("ok", LoadCode::as_str);
+        self.shared.loads.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// Counts a request that was refused before it reached a policy.
+    pub fn refused(&self) {
+        self.shared.denied.inc();
+    }
+
+    /// The text that Prometheus reads.
+    pub fn render(&self, live_instances: u64) -> String {
+        self.shared.instances.set(i64::try_from(live_instances).unwrap_or(i64::MAX));
+        let mut text = String::new();
+        match encode(&mut text, &self.shared.registry) {
+            Ok(()) => text,
+            Err(_) => String::new(),
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
