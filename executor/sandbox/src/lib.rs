@@ -19,11 +19,13 @@ mod imports;
 mod inspect;
 mod log;
 mod module;
+mod recorder;
 mod run;
 mod state;
 
 pub use engine::{Compiler, Sandbox, SandboxConfig};
 pub use inspect::{Bounds, Facts, Refusal, RefusalCode};
-pub use log::{Level, LogLine, Recorder, TracingRecorder};
+pub use log::{Level, LogLine};
 pub use module::{Module, OpenError};
+pub use recorder::{Canned, Recorder, TracingRecorder};
 pub use run::{Call, CallFacts, Instance, Op, Policy, Run, RunError, run};

@@ -1,8 +1,10 @@
 //! What a guest says: log lines, standard output and standard error, bounded and escaped.
 //!
-//! Lines go to a [`Recorder`] as they come. Past the budget they are dropped and counted, never buffered.
+//! Lines go to the [`Recorder`] of the run as they come. Past the budget they are dropped and counted, never buffered.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::recorder::Recorder;
 
 /// How much a line matters, as in `wasi:logging`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,35 +48,6 @@ pub struct LogLine<'a> {
     pub context: &'a str,
     /// The line.
     pub message: &'a str,
-}
-
-/// Is told what happens inside a run.
-pub trait Recorder: Send + Sync {
-    /// The guest said something.
-    fn log(&self, line: LogLine<'_>);
-
-    /// The guest was refused something: `missing` is the grant that would have allowed it.
-    fn denied(&self, policy_rule_uri: &str, missing: &str) {
-        let message = format!("refused: this needs the grant {missing}");
-        self.log(LogLine { policy_rule_uri, level: Level::Warn, context: "capabilities", message: &message });
-    }
-}
-
-/// Passes everything on to `tracing`, under the target `guest`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TracingRecorder;
-
-impl Recorder for TracingRecorder {
-    fn log(&self, line: LogLine<'_>) {
-        let LogLine { policy_rule_uri: policy, level, context, message } = line;
-        match level {
-            Level::Trace => tracing::trace!(target: "guest", policy, context, "{message}"),
-            Level::Debug => tracing::debug!(target: "guest", policy, context, "{message}"),
-            Level::Info => tracing::info!(target: "guest", policy, context, "{message}"),
-            Level::Warn => tracing::warn!(target: "guest", policy, context, "{message}"),
-            Level::Error | Level::Critical => tracing::error!(target: "guest", policy, context, "{message}"),
-        }
-    }
 }
 
 /// The longest single line in bytes.

@@ -27,8 +27,8 @@ use wasmtime::{
 use crate::{
     context::Bucket,
     engine::Sandbox,
-    log::Recorder,
     module::Module,
+    recorder::Recorder,
     state::{Clock, State, Stopped, Surroundings},
 };
 
@@ -177,7 +177,7 @@ impl Live {
             context: call.context.clone(),
             recorder: Arc::clone(&call.recorder),
             clock: if policy.deterministic { Clock::Frozen } else { Clock::Real },
-            hooks: sandbox.http().hooks(&call.limits),
+            hooks: sandbox.http().hooks(&call.limits, Arc::clone(&call.recorder)),
         };
         let state = State::new(around, &call.limits, deadline);
         let mut store = Store::new(policy.module.pre().engine(), state);

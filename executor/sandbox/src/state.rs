@@ -10,7 +10,8 @@ use wasmtime_wasi_http::WasiHttpCtx;
 use crate::{
     context::Bucket,
     imports::http::Hooks,
-    log::{Log, Recorder},
+    log::Log,
+    recorder::Recorder,
 };
 
 /// Calls from one guest call to the host, of all kinds together. Past it the guest is stopped.

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
 use lictor_model::{Limits, Origin, StopKind, address::AllowPrivate};
 use rustls::pki_types::ServerName;
@@ -34,7 +34,10 @@ use wasmtime_wasi_http::{
     },
 };
 
-use crate::state::{State, Stopped};
+use crate::{
+    recorder::{Canned, Recorder},
+    state::{State, Stopped},
+};
 
 /// Bytes of one response body.
 const MAX_RESPONSE: usize = 16 << 20;
@@ -59,6 +62,7 @@ struct Shared {
 /// What one instance may send.
 pub(crate) struct Hooks {
     client: Client,
+    recorder: Arc<dyn Recorder>,
     pub(crate) requests_left: u64,
     allowed: u64,
 }
@@ -68,8 +72,9 @@ impl Client {
         Self { shared: Arc::new(Shared { allow_private, tls: OnceLock::new() }) }
     }
 
-    pub(crate) fn hooks(&self, limits: &Limits) -> Hooks {
-        Hooks { client: self.clone(), requests_left: limits.http_requests(), allowed: limits.http_requests() }
+    pub(crate) fn hooks(&self, limits: &Limits, recorder: Arc<dyn Recorder>) -> Hooks {
+        let allowed = limits.http_requests();
+        Hooks { client: self.clone(), recorder, requests_left: allowed, allowed }
     }
 }
 
@@ -153,6 +158,9 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _finished: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
+        if let Some(canned) = self.recorder.answer(request.method().as_str(), &request.uri().to_string()) {
+            return Box::new(async move { respond(canned) });
+        }
         let client = self.client.clone();
         Box::new(async move { client.send(request, options.unwrap_or_default()).await })
     }
@@ -216,6 +224,38 @@ impl Client {
             Ok(TlsConnector::from(Arc::new(config)))
         });
         made.as_ref().map_err(|error| Error::InternalError(Some(error.clone())))
+    }
+}
+
+/// An answer that was not fetched.
+fn respond(canned: Canned) -> Sent {
+    let (status, headers, body) = match canned {
+        Canned::Response { status, headers, body } => (status, headers, body),
+        Canned::Error(code) => return Err(error_of(code)),
+    };
+    let mut response = http::Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(name, value);
+    }
+    let body: WasiBody = Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed_unsync();
+    let response = response.body(body).map_err(|_| Error::HttpProtocolError)?;
+    Ok((response, Box::new(async { Ok(()) })))
+}
+
+fn error_of(code: String) -> Error {
+    match code.as_str() {
+        "HTTP-request-denied" => Error::HttpRequestDenied,
+        "connection-refused" => Error::ConnectionRefused,
+        "connection-timeout" => Error::ConnectionTimeout,
+        "connection-terminated" => Error::ConnectionTerminated,
+        "DNS-error" => dns_error(),
+        "DNS-timeout" => Error::DnsTimeout,
+        "destination-unavailable" => Error::DestinationUnavailable,
+        "destination-IP-prohibited" => Error::DestinationIpProhibited,
+        "HTTP-response-timeout" => Error::HttpResponseTimeout,
+        "TLS-protocol-error" => Error::TlsProtocolError,
+        "TLS-certificate-error" => Error::TlsCertificateError,
+        _ => Error::InternalError(Some(code)),
     }
 }
 
