@@ -5,12 +5,15 @@
 //! kills it when its time is over. A command that runs one policy of its own user compiles in process.
 //!
 //! The child reads the component from its standard input and writes 32 bytes, the hash of the engine it compiled
-//! for, and the native code.
+//! for, and the native code as `aot::Code` puts it.
 
 use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use lictor_model::Digest;
-use lictor_sandbox::{Bounds, Compiler, Facts, OpenError, Refusal, RefusalCode, aot::Artifact};
+use lictor_sandbox::{
+    Bounds, Compiler, Facts, OpenError, Refusal, RefusalCode,
+    aot::{Artifact, Code},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     process::Command,
@@ -113,7 +116,8 @@ async fn compile_in_child(
         return Err(LoadError::new(LoadCode::TooComplex, why));
     }
     let (engine, code) = code.split_first_chunk::<32>().ok_or_else(|| internal("the compiler wrote nothing"))?;
-    Ok(Artifact::from_child(*digest, *engine, code.to_vec()))
+    let code = Code::from_bytes(code).ok_or_else(|| internal("the compiler did not write everything"))?;
+    Ok(Artifact::from_child(*digest, *engine, code))
 }
 
 fn internal(message: &str) -> LoadError {

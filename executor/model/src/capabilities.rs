@@ -1,6 +1,6 @@
 //! What a policy may reach: denied unless granted.
 
-use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use url::Url;
 
 use crate::field::{FieldError, shorten};
@@ -30,32 +30,31 @@ pub struct Origin {
     port: u16,
 }
 
-#[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct RawCapabilities {
-    #[serde(default)]
-    http: Vec<String>,
-    #[serde(default = "granted")]
-    context: bool,
-    #[serde(default)]
-    host: Vec<String>,
-}
-
-fn granted() -> bool {
-    true
-}
-
 impl Capabilities {
     /// Reads the `capabilities` of a record.
-    pub fn parse(value: &serde_json::Value) -> Result<Self, FieldError> {
-        if !value.is_object() {
+    pub fn parse(value: &Value) -> Result<Self, FieldError> {
+        let Some(fields) = value.as_object() else {
             return Err(FieldError::new("capabilities", "must be an object"));
+        };
+        let mut res = Self::default();
+        for (name, value) in fields {
+            let wrong = |expected| FieldError::new(name, format!("must be {expected}")).within("capabilities");
+            match name.as_str() {
+                "http" => {
+                    let texts = strings(value).ok_or_else(|| wrong("a list of origins"))?;
+                    let http = texts.iter().map(|text| Origin::parse(text)).collect::<Result<_, _>>();
+                    res.http = http.map_err(|error| error.within("capabilities"))?;
+                }
+                "context" => res.context = value.as_bool().ok_or_else(|| wrong("true or false"))?,
+                "host" => res.host = strings(value).ok_or_else(|| wrong("a list of names"))?,
+                _ => {
+                    let why =
+                        format!("has `{}`, which is no capability: there are http, context, host", shorten(name, 40));
+                    return Err(FieldError::new("capabilities", why));
+                }
+            }
         }
-        let raw: RawCapabilities = serde_json::from_value(value.clone())
-            .map_err(|error| FieldError::new("capabilities", format!("is wrong: {error}")))?;
-        let http = raw.http.iter().map(|text| Origin::parse(text)).collect::<Result<_, _>>();
-        let http = http.map_err(|error| error.within("capabilities"))?;
-        Ok(Self { http, context: raw.context, host: raw.host })
+        Ok(res)
     }
 
     /// Whether a request to `origin` is granted.
@@ -67,6 +66,10 @@ impl Capabilities {
     pub fn permits_host(&self, name: &str) -> bool {
         self.host.iter().any(|granted| granted == name)
     }
+}
+
+fn strings(value: &Value) -> Option<Vec<String>> {
+    value.as_array()?.iter().map(|text| text.as_str().map(str::to_owned)).collect()
 }
 
 impl Origin {
@@ -151,6 +154,15 @@ mod tests {
         for text in ["https://a.com/x", "https://u:p@a.com", "ftp://a.com", "a.com", "https://a.com?x", "*"] {
             assert_eq!(Origin::parse(text).unwrap_err().field(), "http", "{text}");
         }
-        assert!(Capabilities::parse(&json!({"files": ["/"]})).unwrap_err().message().contains("files"));
+        for (value, named) in [
+            (json!({"files": ["/"]}), "files"),
+            (json!({"http": "https://a.com"}), "capabilities.http"),
+            (json!({"http": [5]}), "capabilities.http"),
+            (json!({"context": "yes"}), "capabilities.context"),
+            (json!({"host": {}}), "capabilities.host"),
+        ] {
+            let error = Capabilities::parse(&value).unwrap_err().to_string();
+            assert!(error.contains(named), "{value}: {error}");
+        }
     }
 }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::field::FieldError;
+use crate::field::{FieldError, shorten};
 
 /// What a policy record asks for. A field that is absent takes the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -36,6 +36,10 @@ pub struct LimitsSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_concurrency: Option<u64>,
 }
+
+/// The names of all limits.
+const KNOWN: [&str; 8] =
+    ["timeout_ms", "memory_mb", "fuel", "output_kb", "log_kb", "http_requests", "context_kb", "max_concurrency"];
 
 /// What one call runs under: within the ceiling, every field decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -84,8 +88,15 @@ impl Default for Ceiling {
 impl LimitsSpec {
     /// Reads the `limits` of a record: an object of non-negative integers under known names.
     pub fn parse(value: &serde_json::Value) -> Result<Self, FieldError> {
-        if !value.is_object() {
-            return Err(FieldError::new("limits", "must be an object"));
+        let Some(fields) = value.as_object() else { return Err(FieldError::new("limits", "must be an object")) };
+        for (name, asked) in fields {
+            if !KNOWN.contains(&name.as_str()) {
+                let why = format!("has `{}`, which is no limit: there are {}", shorten(name, 40), KNOWN.join(", "));
+                return Err(FieldError::new("limits", why));
+            }
+            if !asked.is_null() && !asked.is_u64() {
+                return Err(FieldError::new(format!("limits.{name}"), "must be a whole number, not below 0"));
+            }
         }
         let spec: Self = serde_json::from_value(value.clone())
             .map_err(|error| FieldError::new("limits", format!("is wrong: {error}")))?;
@@ -211,9 +222,10 @@ mod tests {
     fn refuses_unknown_negative_and_zero_limits_by_name() {
         for (limits, named) in [
             (json!({"timeout": 5}), "timeout"),
-            (json!({"timeout_ms": -5}), "limits"),
+            (json!({"timeout_ms": -5}), "limits.timeout_ms"),
             (json!({"timeout_ms": 0}), "limits.timeout_ms"),
-            (json!({"memory_mb": "64"}), "limits"),
+            (json!({"memory_mb": "64"}), "limits.memory_mb"),
+            (json!({"memory_mb": 1.5}), "limits.memory_mb"),
             (json!([]), "limits"),
         ] {
             let error = LimitsSpec::parse(&limits).unwrap_err().to_string();

@@ -1,7 +1,7 @@
 //! Compiled code on disk: a file that is trusted only after its MAC was checked.
 //!
 //! ```text
-//! "LICTOR-AOT-1\n" | MAC 32 | engine hash 32 | component digest 32 | native code …
+//! "LICTOR-AOT-2\n" | MAC 32 | engine hash 32 | component digest 32 | length 8 | native code … | the twin's code …
 //! ```
 //!
 //! The MAC (HMAC-SHA256 under a key that only this executor has) covers everything after it. Loading native code
@@ -13,14 +13,37 @@ use hmac::{Hmac, Mac};
 use lictor_model::Digest;
 use sha2::Sha256;
 
-const MAGIC: &[u8] = b"LICTOR-AOT-1\n";
+const MAGIC: &[u8] = b"LICTOR-AOT-2\n";
 const HASH: usize = 32;
 
 /// Native code for one component and one engine.
 pub struct Artifact {
     component: Digest,
     engine: [u8; 32],
-    code: Vec<u8>,
+    code: Code,
+}
+
+/// Native code: of a component and, if it has one, of its twin (see `twin`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Code {
+    /// The component's.
+    pub component: Vec<u8>,
+    /// The twin's; empty if there is none.
+    pub twin: Vec<u8>,
+}
+
+impl Code {
+    /// Both in one piece: the length of the first (8 bytes, little-endian), the first, the second.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [(self.component.len() as u64).to_le_bytes().as_slice(), &self.component, &self.twin].concat()
+    }
+
+    /// Reads what [`Code::to_bytes`] wrote.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (len, rest) = bytes.split_first_chunk::<8>()?;
+        let (component, twin) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*len)).ok()?)?;
+        Some(Self { component: component.to_vec(), twin: twin.to_vec() })
+    }
 }
 
 /// The key that artifacts are sealed under.
@@ -59,12 +82,12 @@ impl Key {
 }
 
 impl Artifact {
-    pub(crate) fn new(component: Digest, engine: [u8; 32], code: Vec<u8>) -> Self {
+    pub(crate) fn new(component: Digest, engine: [u8; 32], code: Code) -> Self {
         Self { component, engine, code }
     }
 
     /// Native code made in a child process that was given this component.
-    pub fn from_child(component: Digest, engine: [u8; 32], code: Vec<u8>) -> Self {
+    pub fn from_child(component: Digest, engine: [u8; 32], code: Code) -> Self {
         Self::new(component, engine, code)
     }
 
@@ -78,13 +101,13 @@ impl Artifact {
     }
 
     /// The native code.
-    pub fn code(&self) -> &[u8] {
+    pub fn code(&self) -> &Code {
         &self.code
     }
 
     /// The file to keep.
     pub fn seal(&self, key: &Key) -> Vec<u8> {
-        let sealed = [self.engine.as_slice(), self.component.as_bytes().as_slice(), &self.code].concat();
+        let sealed = [self.engine.as_slice(), self.component.as_bytes().as_slice(), &self.code.to_bytes()].concat();
         let mac = key.mac(&sealed).finalize().into_bytes();
         [MAGIC, mac.as_slice(), &sealed].concat()
     }
@@ -99,7 +122,8 @@ impl Artifact {
         if made_for != engine || made_from != component.as_bytes() {
             return Err(Distrust::Other);
         }
-        Ok(Self { component, engine, code: code.to_vec() })
+        let code = Code::from_bytes(code).ok_or(Distrust::Malformed)?;
+        Ok(Self { component, engine, code })
     }
 }
 
@@ -110,8 +134,9 @@ mod tests {
     #[test]
     fn only_an_untouched_file_of_ours_is_trusted() {
         let (key, component, engine) = (Key::new([7; 32]), Digest::of(b"component"), [1; 32]);
-        let file = Artifact::new(component, engine, b"code".to_vec()).seal(&key);
-        assert_eq!(Artifact::unseal(&key, &file, component, engine).unwrap().code(), b"code");
+        let code = Code { component: b"code".to_vec(), twin: b"twin".to_vec() };
+        let file = Artifact::new(component, engine, code.clone()).seal(&key);
+        assert_eq!(Artifact::unseal(&key, &file, component, engine).unwrap().code(), &code);
         let refused = |key: &Key, file: &[u8], component, engine| Artifact::unseal(key, file, component, engine).err();
         for at in 0..file.len() {
             let mut changed = file.clone();

@@ -21,7 +21,14 @@ use wasmtime::{
     component::Linker,
 };
 
-use crate::{aot::Artifact, imports, inspect::Facts, module::OpenError, state::State};
+use crate::{
+    aot::{Artifact, Code},
+    imports,
+    inspect::Facts,
+    module::OpenError,
+    state::{MemoryMeter, State},
+    twin,
+};
 
 /// How often guests are interrupted to see whether their time is over.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
@@ -64,6 +71,8 @@ struct Shared {
 /// An engine, its linker and its ticker.
 pub(crate) struct Linked {
     pub(crate) linker: Linker<State>,
+    /// For twins: without a single import.
+    pub(crate) empty: Linker<MemoryMeter>,
     pub(crate) hash: [u8; 32],
     _ticker: Ticker,
 }
@@ -117,7 +126,8 @@ impl Linked {
         engine_config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config)));
         let engine = Engine::new(&engine_config).map_err(OpenError::engine)?;
         let linker = imports::linker(&engine).map_err(OpenError::engine)?;
-        Ok(Self { linker, hash: engine_hash(&engine), _ticker: Ticker::start(engine)? })
+        let empty = Linker::new(&engine);
+        Ok(Self { linker, empty, hash: engine_hash(&engine), _ticker: Ticker::start(engine)? })
     }
 }
 
@@ -144,7 +154,9 @@ impl Compiler {
 
     /// Compiles a component that was inspected. Takes seconds of one core for large ones.
     pub fn compile(&self, facts: &Facts, component: &[u8]) -> Result<Artifact, OpenError> {
-        let code = self.engine.precompile_component(component).map_err(OpenError::compile)?;
+        let compile = |bytes: &[u8]| self.engine.precompile_component(bytes);
+        let twin = twin::of(component).and_then(|twin| compile(&twin).ok()).unwrap_or_default();
+        let code = Code { component: compile(component).map_err(OpenError::compile)?, twin };
         Ok(Artifact::new(facts.digest, self.hash, code))
     }
 }

@@ -13,6 +13,7 @@
 //! What a guest may reach is decided in `imports`; what it may use, in `state`.
 
 pub mod aot;
+mod attempt;
 pub mod context;
 mod engine;
 mod imports;
@@ -22,8 +23,10 @@ mod module;
 mod recorder;
 mod run;
 mod state;
+mod twin;
 
 pub use engine::{Compiler, Sandbox, SandboxConfig};
+pub use imports::known::Provision;
 pub use inspect::{Bounds, Facts, Refusal, RefusalCode};
 pub use log::{Level, LogLine};
 pub use module::{Module, OpenError};

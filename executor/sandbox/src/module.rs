@@ -1,23 +1,26 @@
 //! A module: native code that is mapped, linked and type-checked. Everything about a policy's code that can be done
 //! once is done here, so that a call only instantiates.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
 use lictor_model::{Digest, field::shorten};
 use wasmtime::{
     Engine,
     component::{
-        Component, ComponentExportIndex, InstancePre, Type,
+        Component, ComponentExportIndex, InstancePre, Linker, Type,
         types::{ComponentFunc, ComponentItem},
     },
 };
 
 use crate::{
     aot::Artifact,
-    engine::{Linked, Sandbox},
+    engine::Sandbox,
     imports,
     inspect::{RULE, Refusal, RefusalCode, STATE},
-    state::State,
+    state::{MemoryMeter, State},
 };
 
 /// Code that can run. Cheap to clone.
@@ -27,16 +30,49 @@ pub struct Module {
 }
 
 struct Inner {
-    pre: InstancePre<State>,
-    init: ComponentExportIndex,
-    eval: ComponentExportIndex,
-    management: ComponentExportIndex,
+    linked: Linked<State>,
+    twin: Option<Twin>,
     digest: Digest,
     metered: bool,
     stateful: bool,
     uses_context: bool,
     initial_memory_bytes: u64,
     code_bytes: usize,
+}
+
+/// A component that only has to be instantiated, and where its functions are.
+pub(crate) struct Linked<T: 'static> {
+    pub(crate) pre: InstancePre<T>,
+    pub(crate) init: ComponentExportIndex,
+    pub(crate) eval: ComponentExportIndex,
+    pub(crate) management: ComponentExportIndex,
+}
+
+/// The component's twin (see `twin`), and how many calls to leave it out of.
+pub(crate) struct Twin {
+    pub(crate) linked: Linked<MemoryMeter>,
+    skip: AtomicU32,
+}
+
+/// How many calls go straight to the component after one that its twin could not answer.
+const SKIPPED: u32 = 100;
+
+impl Twin {
+    /// Whether the next call is worth a try. A policy that calls the host does so in most of its calls.
+    pub(crate) fn is_worth_a_try(&self) -> bool {
+        match self.skip.load(Ordering::Relaxed) {
+            0 => true,
+            left => {
+                self.skip.store(left - 1, Ordering::Relaxed);
+                false
+            }
+        }
+    }
+
+    /// Notes that the twin could not answer.
+    pub(crate) fn failed(&self) {
+        self.skip.store(SKIPPED, Ordering::Relaxed);
+    }
 }
 
 /// Why code could not be made ready.
@@ -82,8 +118,36 @@ impl Sandbox {
         if artifact.engine() != &linked.hash {
             return Err(OpenError::internal("the artifact was made for another engine"));
         }
-        let component = map(linked.linker.engine(), artifact.code())?;
-        Module::link(linked, &component, artifact, metered)
+        let engine = linked.linker.engine();
+        let component = map(engine, &artifact.code().component)?;
+        let twin = match artifact.code().twin.as_slice() {
+            [] => None,
+            code => Some(Twin::link(&linked.empty, &map(engine, code)?)?),
+        };
+        Module::link(&linked.linker, &component, twin, artifact, metered)
+    }
+}
+
+impl Twin {
+    fn link(empty: &Linker<MemoryMeter>, component: &Component) -> Result<Self, OpenError> {
+        let linked = Linked::new(empty.instantiate_pre(component).map_err(OpenError::link)?)?;
+        Ok(Self { linked, skip: AtomicU32::new(0) })
+    }
+}
+
+impl<T: 'static> Linked<T> {
+    /// Finds the functions of `rule` and checks their types.
+    fn new(pre: InstancePre<T>) -> Result<Self, OpenError> {
+        let (engine, component) = (pre.engine().clone(), pre.component().clone());
+        let (rule, rule_idx) = exported_instance(&component, RULE)?;
+        let function = |name: &str, params: &[Kind], ok: Kind| {
+            rule_function(&engine, &rule, name, params, ok)?;
+            component.get_export_index(Some(&rule_idx), name).ok_or_else(|| missing(name))
+        };
+        let init = function("init", &[Kind::Text, Kind::Text, Kind::Text], Kind::Nothing)?;
+        let eval = function("eval", &[Kind::Maybe, Kind::Text, Kind::Text], Kind::Text)?;
+        let management = function("management", &[Kind::Text, Kind::Text], Kind::Text)?;
+        Ok(Self { pre, init, eval, management })
     }
 }
 
@@ -112,48 +176,35 @@ fn sealed_copy(bytes: &[u8]) -> std::io::Result<std::fs::File> {
 }
 
 impl Module {
-    fn link(linked: &Linked, component: &Component, artifact: &Artifact, metered: bool) -> Result<Self, OpenError> {
-        let engine = linked.linker.engine();
-        let mut linker = linked.linker.clone();
-        imports::complete(&mut linker, engine, component).map_err(OpenError::link)?;
-        let pre = linker.instantiate_pre(component).map_err(OpenError::link)?;
-        let (rule, rule_idx) = exported_instance(component, RULE)?;
-        let function = |name: &str, params: &[Kind], ok: Kind| {
-            rule_function(engine, &rule, name, params, ok)?;
-            component.get_export_index(Some(&rule_idx), name).ok_or_else(|| missing(name))
-        };
+    fn link(
+        linker: &Linker<State>,
+        component: &Component,
+        twin: Option<Twin>,
+        artifact: &Artifact,
+        metered: bool,
+    ) -> Result<Self, OpenError> {
+        let mut linker = linker.clone();
+        let engine = linker.engine().clone();
+        imports::complete(&mut linker, &engine, component).map_err(OpenError::link)?;
         let inner = Inner {
-            init: function("init", &[Kind::Text, Kind::Text, Kind::Text], Kind::Nothing)?,
-            eval: function("eval", &[Kind::Maybe, Kind::Text, Kind::Text], Kind::Text)?,
-            management: function("management", &[Kind::Text, Kind::Text], Kind::Text)?,
+            linked: Linked::new(linker.instantiate_pre(component).map_err(OpenError::link)?)?,
+            twin,
             digest: artifact.component(),
             metered,
             initial_memory_bytes: initial_memory(component),
-            code_bytes: artifact.code().len(),
+            code_bytes: artifact.code().component.len().saturating_add(artifact.code().twin.len()),
             stateful: component.get_export_index(None, STATE).is_some(),
-            uses_context: component
-                .component_type()
-                .imports(engine)
-                .any(|(name, _)| name.starts_with("wasi:keyvalue/store")),
-            pre,
+            uses_context: component.component_type().imports(&engine).any(|(name, _)| name.starts_with("wasi:keyvalue/store")),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    pub(crate) fn pre(&self) -> &InstancePre<State> {
-        &self.inner.pre
+    pub(crate) fn linked(&self) -> &Linked<State> {
+        &self.inner.linked
     }
 
-    pub(crate) fn init(&self) -> &ComponentExportIndex {
-        &self.inner.init
-    }
-
-    pub(crate) fn eval(&self) -> &ComponentExportIndex {
-        &self.inner.eval
-    }
-
-    pub(crate) fn management(&self) -> &ComponentExportIndex {
-        &self.inner.management
+    pub(crate) fn twin(&self) -> Option<&Twin> {
+        self.inner.twin.as_ref()
     }
 
     /// The sha256 of the component it was compiled from: the identity of what runs.
@@ -174,6 +225,11 @@ impl Module {
     /// Whether it counts fuel.
     pub fn is_metered(&self) -> bool {
         self.inner.metered
+    }
+
+    /// Whether stateless calls are tried in its twin first.
+    pub fn has_twin(&self) -> bool {
+        self.inner.twin.is_some()
     }
 
     /// Whether its instances can hand over their state.

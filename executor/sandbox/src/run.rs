@@ -25,6 +25,7 @@ use wasmtime::{
 };
 
 use crate::{
+    attempt,
     context::Bucket,
     engine::Sandbox,
     module::Module,
@@ -35,7 +36,7 @@ use crate::{
 /// Ticks between two looks at the clock while a guest computes.
 const SLICE: u64 = 1;
 /// What a guest may hand to the host in one call beside its answer: log lines, request bodies, values.
-const HOSTCALL_BYTES: usize = 2 << 20;
+pub(crate) const HOSTCALL_BYTES: usize = 2 << 20;
 /// Live handles of one instance.
 const MAX_HANDLES: usize = 1000;
 /// Bytes of a failure's texts that are passed on.
@@ -75,6 +76,8 @@ pub struct Call<'a> {
 /// What is asked of a policy.
 #[derive(Clone, Copy)]
 pub enum Op<'a> {
+    /// Only come to life, with the stored parameters; the answer is `null`.
+    Init,
     /// Decide about `input`.
     Eval {
         /// The parameters of the call, if it brought some.
@@ -124,6 +127,8 @@ pub enum RunError {
 pub struct Instance {
     policy: Policy,
     live: Option<Live>,
+    /// Whether it is dropped after one run, so that nothing it remembers matters.
+    once: bool,
 }
 
 /// A store, and the instance in it once `init` has accepted its settings.
@@ -133,9 +138,14 @@ struct Live {
 }
 
 impl Instance {
-    /// An instance that comes to life with its first run.
+    /// A resident instance: comes to life with its first run and lives on.
     pub fn new(policy: Policy) -> Self {
-        Self { policy, live: None }
+        Self { policy, live: None, once: false }
+    }
+
+    /// An instance for one run.
+    pub fn once(policy: Policy) -> Self {
+        Self { policy, live: None, once: true }
     }
 
     /// Whether it is initialised and would keep its memory into the next run.
@@ -148,6 +158,12 @@ impl Instance {
 pub async fn run(sandbox: &Sandbox, instance: &mut Instance, call: Call<'_>) -> Result<Run, RunError> {
     let started = Instant::now();
     let deadline = started + call.limits.timeout();
+    if instance.once
+        && instance.live.is_none()
+        && let Some(run) = attempt::in_twin(&instance.policy, &call, started, deadline)
+    {
+        return Ok(run);
+    }
     // CANCEL: the live instance is out of `instance` while it runs, so a call that is dropped takes it along.
     let mut live = match instance.live.take() {
         Some(live) => live,
@@ -163,7 +179,7 @@ pub async fn run(sandbox: &Sandbox, instance: &mut Instance, call: Call<'_>) -> 
         Ok(None) => Outcome::Stopped(timed_out(&call.limits)),
         Err(_panic) => return Err(RunError::Internal("the host side of a call panicked".into())),
     };
-    if !matches!(outcome, Outcome::Stopped(_)) && live.ready.is_some() {
+    if !instance.once && !matches!(outcome, Outcome::Stopped(_)) && live.ready.is_some() {
         instance.live = Some(live);
     }
     Ok(Run { outcome, usage })
@@ -180,7 +196,7 @@ impl Live {
             hooks: sandbox.http().hooks(&call.limits, Arc::clone(&call.recorder)),
         };
         let state = State::new(around, &call.limits, deadline);
-        let mut store = Store::new(policy.module.pre().engine(), state);
+        let mut store = Store::new(policy.module.linked().pre.engine(), state);
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_callback(at_tick);
         store.set_max_component_handles(MAX_HANDLES);
@@ -206,13 +222,14 @@ impl Live {
                 Err(failure) => return Ok(Err(failure)),
             },
         };
-        let module = &policy.module;
+        let linked = policy.module.linked();
         match call.op {
+            Op::Init => Ok(Ok("null".into())),
             Op::Eval { parameters, input } => {
                 let facts = facts(policy, call, self.store.data().deadline);
-                self.invoke(&instance, module.eval(), (parameters, input, facts.as_str())).await
+                self.invoke(&instance, &linked.eval, (parameters, input, facts.as_str())).await
             }
-            Op::Management { action, data } => self.invoke(&instance, module.management(), (action, data)).await,
+            Op::Management { action, data } => self.invoke(&instance, &linked.management, (action, data)).await,
         }
     }
 
@@ -221,13 +238,9 @@ impl Live {
         policy: &Policy,
         call: &Call<'_>,
     ) -> wasmtime::Result<Result<component::Instance, Failure>> {
-        let instance = policy.module.pre().instantiate_async(&mut self.store).await?;
-        let parameters = match call.op {
-            Op::Eval { parameters: Some(parameters), .. } => parameters,
-            _ => &policy.parameters,
-        };
-        let arguments: (&str, &str, &str) = (&policy.uri, &policy.settings, parameters);
-        Ok(self.invoke::<_, ()>(&instance, policy.module.init(), arguments).await?.map(|()| instance))
+        let instance = policy.module.linked().pre.instantiate_async(&mut self.store).await?;
+        let arguments: (&str, &str, &str) = (&policy.uri, &policy.settings, effective_parameters(policy, call));
+        Ok(self.invoke::<_, ()>(&instance, &policy.module.linked().init, arguments).await?.map(|()| instance))
     }
 
     /// Calls one function of `rule`.
@@ -282,19 +295,30 @@ async fn cut_at<T>(deadline: Instant, call: impl Future<Output = T>) -> Option<T
     }
 }
 
-/// The facts of a call as JSON. Every text in it is made of plain characters.
-fn facts(policy: &Policy, call: &Call<'_>, deadline: Instant) -> String {
-    let left = deadline.saturating_duration_since(Instant::now());
-    let now = match policy.deterministic {
-        true => Duration::ZERO,
-        false => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default() + left,
-    };
-    let CallFacts { id, origin } = call.facts;
-    let uri = &policy.uri;
-    format!(r#"{{"id":"{id}","policy_rule_uri":"{uri}","origin":"{origin}","deadline_ms":{}}}"#, now.as_millis())
+/// What `init` gets: the parameters of the call, which replace the stored ones, or else those.
+pub(crate) fn effective_parameters<'a>(policy: &'a Policy, call: &Call<'a>) -> &'a str {
+    match call.op {
+        Op::Eval { parameters: Some(parameters), .. } => parameters,
+        _ => &policy.parameters,
+    }
 }
 
-fn finish(answer: Result<String, Failure>, limits: &Limits) -> Outcome {
+/// The facts of a call as JSON. Every text in it is made of plain characters.
+pub(crate) fn facts(policy: &Policy, call: &Call<'_>, deadline: Instant) -> String {
+    let at = match policy.deterministic {
+        true => Duration::ZERO,
+        false => {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            now + deadline.saturating_duration_since(Instant::now())
+        }
+    };
+    let deadline_ms = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
+    let CallFacts { id, origin } = call.facts;
+    let uri = &policy.uri;
+    format!(r#"{{"id":"{id}","policy_rule_uri":"{uri}","origin":"{origin}","deadline_ms":{deadline_ms}}}"#)
+}
+
+pub(crate) fn finish(answer: Result<String, Failure>, limits: &Limits) -> Outcome {
     let output = match answer {
         Ok(output) => output,
         Err(failure) => return Outcome::Failed(failure),
@@ -362,7 +386,7 @@ fn plain(trap: &str) -> &str {
 /// `failure` of the WIT package.
 #[derive(ComponentType, Lift)]
 #[component(record)]
-struct WitFailure {
+pub(crate) struct WitFailure {
     code: String,
     message: String,
     details: Option<String>,
@@ -370,7 +394,7 @@ struct WitFailure {
 
 impl WitFailure {
     /// Cut to what is passed on; details that are no document are left out.
-    fn bounded(self) -> Failure {
+    pub(crate) fn bounded(self) -> Failure {
         let cut = |text: String| match text.get(..text.floor_char_boundary(MAX_FAILURE)) {
             Some(cut) if cut.len() < text.len() => cut.to_owned(),
             _ => text,

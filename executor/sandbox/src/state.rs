@@ -141,7 +141,7 @@ pub(crate) struct MemoryMeter {
 }
 
 impl MemoryMeter {
-    fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { limit, total: 0, granted: 0, peak: 0, refused: false }
     }
 

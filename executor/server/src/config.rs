@@ -131,6 +131,14 @@ impl Config {
     }
 }
 
+/// Where commands keep what they can make again: `$XDG_CACHE_HOME/lictor` or `~/.cache/lictor`.
+pub fn cache_dir() -> Option<PathBuf> {
+    // A relative one would be another folder for each command; the standard says to ignore it.
+    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")))?;
+    Some(base.join("lictor"))
+}
+
 fn defaults() -> serde_json::Value {
     serde_json::json!({
         "listen": "127.0.0.1:10000",

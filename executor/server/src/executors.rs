@@ -3,12 +3,9 @@
 //! Every way to run a policy comes through [`Executor::execute`]: it finds the policy, takes a slot, runs it in the
 //! sandbox, commits what the call wrote to its context, and counts it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use lictor_model::{ExecutorId, Limits, Outcome};
@@ -83,7 +80,7 @@ impl Executor {
             None => ready.limits,
         };
         let run = self.run(&ready, limits, request).await?;
-        self.parts.metrics.evaluation(&run.outcome, Duration::from_micros(run.usage.wall_us));
+        self.parts.metrics.evaluation(&run.outcome, run.usage.wall_us);
         if let Outcome::Stopped(stop) = &run.outcome {
             tracing::info!(policy = request.policy_rule_uri, code = stop.kind.code(), "{}", stop.message);
         }
@@ -102,7 +99,7 @@ impl Executor {
             context: context.as_ref().map(|context| context.bucket()),
             recorder: Arc::clone(recorder),
         };
-        let mut instance = Instance::new(ready.policy.clone());
+        let mut instance = Instance::once(ready.policy.clone());
         let run = run(sandbox, &mut instance, call).await?;
         if let Some(context) = context {
             contexts.commit(&context).await?;

@@ -128,7 +128,9 @@ impl Policies {
             let draft = Draft::parse(update.clone().apply(row.document.clone())?)?;
             let old: PolicyUri = uri.parse()?;
             let new = &draft.spec.uri;
-            let keep_load = same_code(&row.document, &draft.document);
+            // A load that failed is tried again: what is behind `code` may have been mended.
+            let failed = matches!(row.load, LoadState::Failed { .. });
+            let keep_load = !failed && same_code(&row.document, &draft.document);
             if !self.parts.store.replace_policy(&old, row.revision, new, &draft.document, keep_load).await? {
                 // Somebody else changed it in between: their change counts, and this one is applied to it.
                 continue;

@@ -134,9 +134,10 @@ impl Store {
 
     /// Stores a policy that is not there yet; false if one is.
     pub async fn insert_policy(&self, uri: &PolicyUri, document: &Map<String, Value>) -> Result<bool, Error> {
+        // Revisions start anywhere, so that a policy deleted and made again is not taken for the one it was.
         let done = sqlx::query(
-            "INSERT INTO policies (uri, name, document, revision, load_state) VALUES (?, ?, ?, 1, 'pending')
-             ON CONFLICT (uri) DO NOTHING",
+            "INSERT INTO policies (uri, name, document, revision, load_state)
+             VALUES (?, ?, ?, abs(random() / 2), 'pending') ON CONFLICT (uri) DO NOTHING",
         )
         .bind(uri.as_str())
         .bind(name_of(document))

@@ -20,7 +20,7 @@ use lictor_model::StopKind;
 struct Nothing;
 
 /// Interfaces that are only ever inert.
-fn is_inert(name: &str) -> bool {
+pub(super) fn is_inert(name: &str) -> bool {
     let prefixes = ["wasi:cli/environment@", "wasi:cli/terminal-", "wasi:filesystem/", "wasi:sockets/"];
     prefixes.iter().any(|prefix| name.starts_with(prefix))
 }

@@ -77,6 +77,36 @@ pub(crate) fn check(name: &str) -> Result<(), String> {
     })
 }
 
+/// What stands behind an import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Provision {
+    /// The host, for every policy.
+    Host,
+    /// The host, for a policy that was granted this capability.
+    Granted(&'static str),
+    /// A stand-in: empty, or access denied.
+    Inert,
+    /// Nothing: a component with this import is refused, for this reason.
+    Outside(String),
+}
+
+impl Provision {
+    /// What stands behind the import `name`.
+    pub fn of(name: &str) -> Self {
+        if let Err(why) = check(name) {
+            return Self::Outside(why);
+        }
+        let path = name.split('@').next().unwrap_or(name);
+        match path {
+            "wasi:http/outgoing-handler" => Self::Granted("http"),
+            "wasi:keyvalue/store" => Self::Granted("context"),
+            "lictor:policy/host" => Self::Granted("host"),
+            _ if super::inert::is_inert(name) => Self::Inert,
+            _ => Self::Host,
+        }
+    }
+}
+
 impl Version {
     fn check(&self, version: Option<&str>) -> Result<(), String> {
         match self {
@@ -115,5 +145,20 @@ mod tests {
         ] {
             assert!(check(name).unwrap_err().contains(said), "{name}");
         }
+    }
+
+    #[test]
+    fn every_import_is_given_granted_inert_or_outside() {
+        for (name, provision) in [
+            ("wasi:clocks/wall-clock@0.2.0", Provision::Host),
+            ("wasi:http/types@0.2.0", Provision::Host),
+            ("wasi:http/outgoing-handler@0.2.0", Provision::Granted("http")),
+            ("wasi:keyvalue/store@0.2.0-draft", Provision::Granted("context")),
+            ("lictor:policy/host@1.0.0", Provision::Granted("host")),
+            ("wasi:filesystem/types@0.2.0", Provision::Inert),
+        ] {
+            assert_eq!(Provision::of(name), provision, "{name}");
+        }
+        assert!(matches!(Provision::of("acme:files/read@1.0.0"), Provision::Outside(_)));
     }
 }

@@ -38,7 +38,7 @@ impl CompileComponent {
         let mut stdout = std::io::stdout().lock();
         stdout
             .write_all(&compiler.hash())
-            .and_then(|()| stdout.write_all(artifact.code()))
+            .and_then(|()| stdout.write_all(&artifact.code().to_bytes()))
             .and_then(|()| stdout.flush())
             .map_err(internal)
     }
@@ -49,7 +49,6 @@ fn limit(resource: Resource, most: u64) -> Result<(), Failure> {
     setrlimit(resource, limit).map_err(|error| internal(std::io::Error::from(error)))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "is given to `map_err`")]
 fn internal(error: impl std::fmt::Display) -> Failure {
     Failure::Internal(error.to_string())
 }

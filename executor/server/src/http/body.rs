@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::{HeaderMap, Request, body::Body, header};
-use lictor_model::json;
+use lictor_model::{FieldError, json};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
@@ -14,7 +14,9 @@ use crate::error::{Error, ErrorKind};
 /// How long a body may take to come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Reads a JSON body as text: the right media type, within `max` bytes, UTF-8, not nested too deeply.
+/// Reads a JSON object as text: the right media type, within `max` bytes, UTF-8, not nested too deeply.
+///
+/// Its start is looked at here because what reads it behind would also take a list, as the fields in their order.
 pub(super) async fn read_text<B>(request: Request<B>, max: usize) -> Result<String, Error>
 where
     B: Body<Data = Bytes>,
@@ -24,10 +26,13 @@ where
     let bytes = read(request.into_body(), max).await?;
     let text =
         String::from_utf8(bytes.into()).map_err(|_| Error::new(ErrorKind::NotJson, "the body is not valid UTF-8"))?;
-    match json::check_depth(text.as_bytes()) {
-        Ok(()) => Ok(text),
-        Err(error) => Err(Error::new(ErrorKind::NotJson, format!("the body {error}"))),
+    let not_json = |error| Error::new(ErrorKind::NotJson, format!("the body {error}"));
+    json::check_depth(text.as_bytes()).map_err(not_json)?;
+    if !text.trim_ascii_start().starts_with('{') {
+        json::check(&text).map_err(not_json)?;
+        return Err(FieldError::new("", "the body must be a JSON object").into());
     }
+    Ok(text)
 }
 
 async fn read<B>(body: B, max: usize) -> Result<Bytes, Error>

@@ -32,6 +32,7 @@ struct Case {
     #[serde(default, deserialize_with = "present")]
     expect: Option<Value>,
     expect_failure: Option<ExpectedFailure>,
+    budget: Option<Budget>,
     #[serde(default)]
     expect_context: BTreeMap<String, Value>,
 }
@@ -46,6 +47,16 @@ struct Step {
     #[serde(default, deserialize_with = "present")]
     expect: Option<Value>,
     expect_failure: Option<ExpectedFailure>,
+    budget: Option<Budget>,
+}
+
+/// What a call may use at most, which only `lictor test` checks.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only the sandbox can meter a call")]
+struct Budget {
+    fuel: Option<u64>,
+    peak_memory_bytes: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -139,8 +150,14 @@ fn steps(case: &mut Case) -> Result<Vec<Step>, String> {
         management: case.management.take(),
         expect: case.expect.take(),
         expect_failure: case.expect_failure.take(),
+        budget: case.budget.take(),
     };
-    let is_empty = step.input.is_none() && step.management.is_none() && step.expect.is_none();
+    let is_empty = step.input.is_none()
+        && step.call_parameters.is_none()
+        && step.management.is_none()
+        && step.expect.is_none()
+        && step.expect_failure.is_none()
+        && step.budget.is_none();
     match (case.steps.is_empty(), is_empty) {
         (true, _) => Ok(vec![step]),
         (false, true) => Ok(std::mem::take(&mut case.steps)),

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use crate::glue::Slot;
 use crate::{Failure, Policy, Stateful};
 
+/// What a policy under test is called.
+const URI: &str = "test:0.0-test";
+
 /// One instance of a policy, driven through the same JSON text as the component's exports.
 pub struct Harness<P>(Slot<P>);
 
@@ -12,7 +15,7 @@ impl<P: Policy> Harness<P> {
     /// Constructs the policy, as `init` does.
     pub fn new(settings: &Value, parameters: &Value) -> Result<Self, Failure> {
         let slot = Slot::empty();
-        slot.init("test", &settings.to_string(), &parameters.to_string())?;
+        slot.init(URI, &settings.to_string(), &parameters.to_string())?;
         Ok(Self(slot))
     }
 
@@ -30,7 +33,7 @@ impl<P: Policy> Harness<P> {
     pub fn eval_text(&self, parameters: Option<&str>, input: &str) -> Result<String, Failure> {
         let call = json!({
             "id": "test",
-            "policy_rule_uri": "test:0.0-test",
+            "policy_rule_uri": URI,
             "origin": "test",
             "deadline_ms": super::fakes::with_fakes(|fakes| fakes.now_ms) + 1000,
         });

@@ -186,6 +186,8 @@ fn fixtures_say_what_differs() {
         { "name": "wrong", "steps": [{ "input": "count", "expect": 0 }, { "input": "count", "expect": 7 }] },
         { "name": "other failure", "input": "jump", "expect_failure": { "code": "x" } },
         { "name": "forgotten", "input": "count" },
+        { "name": "frugal", "input": "count", "expect": 0, "budget": { "fuel": 1, "peak_memory_bytes": 1 } },
+        { "name": "twice", "expect_failure": { "code": "x" }, "steps": [{ "input": "count", "expect": 0 }] },
         { "name": "both", "input": "count", "expect": 0, "steps": [{ "input": "count", "expect": 0 }] },
     ]);
     let differences = check_fixtures::<Puppet>(&cases.to_string()).unwrap_err();
@@ -196,6 +198,7 @@ fn fixtures_say_what_differs() {
         "{differences}"
     );
     assert_eq!(lines[2], "case `forgotten`: step 0: needs either `expect` or `expect_failure`");
-    assert_eq!(lines[3], "case `both`: has `steps`, and a step of its own beside them");
+    assert_eq!(lines[3], "case `twice`: has `steps`, and a step of its own beside them");
+    assert_eq!(lines[4], "case `both`: has `steps`, and a step of its own beside them");
     assert!(check_fixtures::<Puppet>(r#"[{"name": "x", "unknown": 1}]"#).is_err());
 }

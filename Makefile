@@ -1,0 +1,29 @@
+# Two commands do everything: `make run` and `make test`. Both set up what they need and may be repeated.
+
+CARGO   ?= cargo
+LICTOR  := target/checked/lictor
+.DEFAULT_GOAL := help
+.PHONY: help run test check guests bench lictor
+
+help: ## List what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+run: guests ## Serve the example policies until Ctrl-C, and print a request that works
+	@guest-examples/run.sh $(LICTOR)
+
+test: ## Run every check that CI runs
+	@tests/run.sh
+
+check: ## Formatting, lints and the fast tests
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --profile checked --workspace --all-targets --locked -- -D warnings
+	$(CARGO) test --profile checked --locked -p lictor-model -p lictor-loader -p lictor-sandbox -p lictor-pack
+
+guests: lictor ## Build the example policies into target/guests
+	@guest-examples/build.sh $(LICTOR)
+
+bench: guests ## Measure against a bare HTTP server, in one run
+	@tests/bench/run.sh
+
+lictor:
+	@$(CARGO) build --profile checked --locked -p lictor

@@ -1,0 +1,45 @@
+//! What came of a call, as JSON and as an exit code.
+
+use lictor_model::{Failure as Refusal, Outcome, Stop};
+use lictor_sandbox::Run;
+use serde_json::{Value, json};
+
+use super::{Failure, print};
+
+/// Prints what came of a call: one line.
+pub(super) fn print(run: &Run, with_usage: bool) -> Result<(), Failure> {
+    if with_usage {
+        print::note(format_args!("usage: {}", json!(run.usage)));
+    }
+    let text = match &run.outcome {
+        Outcome::Finished(output) => return print::json_line(output),
+        Outcome::Failed(failure) => refused(failure),
+        Outcome::Stopped(stop) => json!({"success": false, "code": stop.kind.code(), "message": stop.message}),
+    };
+    print::json_line(&text.to_string())?;
+    Err(failure(&run.outcome))
+}
+
+/// As HTTP answers it: the policy's own code is not one of ours, so it has a place of its own.
+fn refused(failure: &Refusal) -> Value {
+    let details = failure.details.as_deref().and_then(|details| serde_json::from_str::<Value>(details).ok());
+    let own = json!({"code": failure.code, "details": details});
+    json!({"success": false, "code": "policy_error", "message": failure.message, "failure": own})
+}
+
+/// The exit code of a call that did not finish.
+pub(super) fn failure(outcome: &Outcome) -> Failure {
+    match outcome {
+        Outcome::Stopped(Stop { kind, .. }) if kind.is_limit() => Failure::Limit,
+        _ => Failure::Policy,
+    }
+}
+
+/// A policy that cannot be loaded is told on standard output too, where a program looks for the answer.
+pub(super) fn or_refusal<T>(loaded: Result<T, Failure>) -> Result<T, Failure> {
+    if let Err(Failure::Load(error)) = &loaded {
+        let body = json!({"success": false, "code": error.code().as_str(), "message": error.message()});
+        print::json_line(&body.to_string())?;
+    }
+    loaded
+}

@@ -1,0 +1,26 @@
+;; Reads a clock or draws a number. Input: `0` the time of day in nanoseconds, `1` the monotonic clock, `2` a random
+;; number, `3` an insecure one, `4` the seed of a hash table; anything else waits until both clocks have moved.
+(import "wasi:clocks/wall-clock@0.2.12" "now" (func $wall (param i32)))
+(import "wasi:clocks/monotonic-clock@0.2.12" "now" (func $monotonic (result i64)))
+(import "wasi:random/random@0.2.12" "get-random-u64" (func $random (result i64)))
+(import "wasi:random/insecure@0.2.12" "get-insecure-random-u64" (func $insecure (result i64)))
+(import "wasi:random/insecure-seed@0.2.12" "insecure-seed" (func $seed (param i32)))
+
+(func $time (result i64)
+  (call $wall (i32.const 16))
+  (i64.add (i64.mul (i64.load (i32.const 16)) (i64.const 1000000000)) (i64.load32_u (i32.const 24))))
+
+(func $on_eval (param $in i32) (param $n i32) (result i32)
+  (local $before i64) (local $which i32)
+  (local.set $which (i32.sub (i32.load8_u (local.get $in)) (i32.const 48)))
+  (if (i32.eq (local.get $which) (i32.const 0)) (then (return (call $number (call $time)))))
+  (if (i32.eq (local.get $which) (i32.const 1)) (then (return (call $number (call $monotonic)))))
+  (if (i32.eq (local.get $which) (i32.const 2)) (then (return (call $number (call $random)))))
+  (if (i32.eq (local.get $which) (i32.const 3)) (then (return (call $number (call $insecure)))))
+  (if (i32.eq (local.get $which) (i32.const 4))
+    (then (call $seed (i32.const 16)) (return (call $number (i64.load (i32.const 16))))))
+  (local.set $before (call $time))
+  (loop $wall (br_if $wall (i64.eq (local.get $before) (call $time))))
+  (local.set $before (call $monotonic))
+  (loop $mono (br_if $mono (i64.ge_u (local.get $before) (call $monotonic))))
+  (call $null))

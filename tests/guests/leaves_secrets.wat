@@ -1,0 +1,10 @@
+;; Fills all the memory it can get with a secret, and is then cut off (input `1`), gives up (`2`) or answers.
+(func $on_eval (param $in i32) (param $n i32) (result i32)
+  (local $how i32) (local $at i32)
+  (local.set $how (i32.load8_u (local.get $in)))
+  (drop (memory.grow (i32.const 30)))
+  (memory.fill (i32.const 0) (i32.const 0xa5) (i32.const 1024))
+  (memory.fill (i32.const 4096) (i32.const 0xa5) (i32.sub (i32.shl (memory.size) (i32.const 16)) (i32.const 4096)))
+  (if (i32.eq (local.get $how) (i32.const 49)) (then (loop $for_ever (br $for_ever))))
+  (if (i32.eq (local.get $how) (i32.const 50)) (then (unreachable)))
+  (call $null))

@@ -1,0 +1,26 @@
+;; Asks for everything that a language's library asks for, and answers what it got as a number: variables, arguments,
+;; a working directory, open folders, and bytes of standard input before its end.
+(import "wasi:cli/environment@0.2.12" "get-environment" (func $environment (param i32)))
+(import "wasi:cli/environment@0.2.12" "get-arguments" (func $arguments (param i32)))
+(import "wasi:cli/environment@0.2.12" "initial-cwd" (func $cwd (param i32)))
+(import "wasi:filesystem/preopens@0.2.12" "get-directories" (func $directories (param i32)))
+(import "wasi:cli/stdin@0.2.12" "get-stdin" (func $stdin (result i32)))
+(import "wasi:io/streams@0.2.12" "[method]input-stream.blocking-read" (func $read (param i32 i64 i32)))
+(import "wasi:cli/terminal-stdout@0.2.12" "get-terminal-stdout" (func $terminal (param i32)))
+
+(func $on_eval (param $in i32) (param $n i32) (result i32)
+  (local $sum i32)
+  (call $environment (i32.const 16))
+  (local.set $sum (i32.load (i32.const 20)))
+  (call $arguments (i32.const 16))
+  (local.set $sum (i32.add (local.get $sum) (i32.load (i32.const 20))))
+  (call $cwd (i32.const 16))
+  (local.set $sum (i32.add (local.get $sum) (i32.load8_u (i32.const 16))))
+  (call $directories (i32.const 16))
+  (local.set $sum (i32.add (local.get $sum) (i32.load (i32.const 20))))
+  (call $terminal (i32.const 16))
+  (local.set $sum (i32.add (local.get $sum) (i32.load8_u (i32.const 16))))
+  ;; A read at the end fails with `closed`; one that succeeds counts.
+  (call $read (call $stdin) (i64.const 100) (i32.const 16))
+  (local.set $sum (i32.add (local.get $sum) (i32.eqz (i32.load8_u (i32.const 16)))))
+  (call $number (i64.extend_i32_u (local.get $sum))))

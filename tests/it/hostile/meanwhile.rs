@@ -1,0 +1,254 @@
+//! While hostile policies run to their limits, others are answered; and after any of them, the same process answers.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+};
+
+use lictor_tests::{TestServer, eventually, record, sandbox::Guest};
+use serde_json::{Value, json};
+
+/// Every hostile guest, what it is asked, and the code that it meets.
+fn hostile() -> Vec<(&'static str, Guest, Value, &'static str)> {
+    let spin = |hook: &str| super::spins_in(hook);
+    vec![
+        ("spins", spin("$on_eval"), json!({}), "timeout"),
+        ("spins-init", spin("$on_init"), json!({}), "timeout"),
+        ("spins-start", spin("$on_start"), json!({}), "timeout"),
+        ("spins-realloc", spin("$on_realloc"), json!({}), "timeout"),
+        ("spins-post", spin("$on_post"), json!({}), "timeout"),
+        ("sleeps", Guest::named("sleeps"), json!(0), "timeout"),
+        ("traps", Guest::eval("(unreachable)"), json!({}), "trap"),
+        (
+            "recurses",
+            Guest::eval("(call $on_eval (local.get $in) (local.get $n)) (drop) (call $null)"),
+            json!({}),
+            "stack_overflow",
+        ),
+        ("hoards", Guest::named("hoards"), json!(1), "out_of_memory"),
+        ("talks", Guest::named("logs"), json!(1_000_000), "hostcall_limit"),
+        ("claims", Guest::eval("(call $ok (i32.const 0) (i32.const -1))"), json!({}), "output_too_large"),
+        ("garbles", Guest::eval("(call $ok (i32.const 1024) (i32.const 3))"), json!({}), "bad_output"),
+        ("prints", Guest::named("prints"), json!(0), "ok"),
+        ("fields", Guest::named("headers"), json!(0), "hostcall_limit"),
+    ]
+}
+
+fn load(server: &TestServer, name: &str, guest: &Guest) -> String {
+    let mut record = record(name, &server.put_file(&format!("{name}.wasm"), &guest.component()));
+    record["limits"] = json!({"timeout_ms": 200});
+    server.load(&record)
+}
+
+fn code_of(body: &Value) -> &str {
+    if body["success"] == true { "ok" } else { body["code"].as_str().unwrap_or("none") }
+}
+
+#[test]
+fn after_every_hostile_outcome_the_same_process_answers() {
+    let server = TestServer::start();
+    let good = load(&server, "good", &Guest::echo());
+    let mut expected = std::collections::BTreeMap::<&str, u64>::new();
+    for (name, guest, input, code) in hostile() {
+        let uri = load(&server, name, &guest);
+        for _ in 0..3 {
+            let reply = server.execute(&uri, &input);
+            let body = reply.json();
+            assert_eq!((reply.status, code_of(&body)), (200, code), "{name}: {body}");
+            if code != "ok" {
+                assert_eq!((&body["data"]["success"], &body["data"]["code"]), (&json!(false), &json!(code)), "{name}");
+            }
+            assert_eq!(server.execute(&good, &json!({"after": name})).data(), json!({"after": name}));
+        }
+        *expected.entry(code).or_default() += 3;
+        *expected.entry("ok").or_default() += 3;
+    }
+    // Each call was counted once, under its outcome.
+    for (outcome, n) in expected {
+        assert_eq!(evaluations(&server, Some(outcome)), n, "{outcome}");
+    }
+    assert_eq!(server.admin().get("/healthz").status, 200);
+    eventually("every sandbox to be given back", || match gauge(&server, "lictor_instances_in_use") {
+        0 => Ok(()),
+        n => Err(n),
+    });
+}
+
+/// The sum of a counter of calls, of one outcome or of all.
+fn evaluations(server: &TestServer, outcome: Option<&str>) -> u64 {
+    let text = server.admin().get("/metrics").text();
+    let label = outcome.map(|outcome| format!("{{outcome=\"{outcome}\"}}"));
+    let lines = text.lines().filter_map(|line| line.strip_prefix("lictor_policy_evaluations_total"));
+    let values = lines.filter_map(|line| {
+        let (labels, value) = line.split_once(' ')?;
+        label.as_ref().is_none_or(|label| label == labels).then(|| value.parse::<u64>().unwrap())
+    });
+    values.sum()
+}
+
+fn gauge(server: &TestServer, name: &str) -> u64 {
+    let text = server.admin().get("/metrics").text();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+    value.unwrap_or_else(|| panic!("no `{name}` in {text}"))
+}
+
+// attacks 1, 8
+#[test]
+fn others_are_answered_while_policies_compute_for_ever() {
+    let server = TestServer::start();
+    let good = load(&server, "good", &Guest::echo());
+    let spins: Vec<_> = (0..4).map(|i| load(&server, &format!("spins{i}"), &super::spins_in("$on_eval"))).collect();
+    // Twice as many callers as there are threads to compute: they hold the processor all the time.
+    let (over, running) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        let spinning: Vec<_> = spins
+            .iter()
+            .map(|uri| {
+                scope.spawn(|| {
+                    let mut stopped = 0;
+                    while !over.load(Ordering::Relaxed) {
+                        running.fetch_add(1, Ordering::Relaxed);
+                        assert_eq!(server.execute(uri, &json!({})).refusal(), (200, "timeout".into()));
+                        stopped += 1;
+                    }
+                    stopped
+                })
+            })
+            .collect();
+        eventually("all four to be under way", || match running.load(Ordering::Relaxed) {
+            n if 4 <= n => Ok(()),
+            n => Err(n),
+        });
+        let before = evaluations(&server, Some("timeout"));
+        for i in 0..200 {
+            assert_eq!(server.execute(&good, &json!(i)).data(), i);
+        }
+        // They never paused, and never got in the way.
+        eventually("another time-out", || match evaluations(&server, Some("timeout")) {
+            n if before < n => Ok(()),
+            n => Err(n),
+        });
+        over.store(true, Ordering::Relaxed);
+        let stopped: u64 = spinning.into_iter().map(|thread| thread.join().unwrap()).sum();
+        assert_eq!(stopped, evaluations(&server, Some("timeout")));
+    });
+    assert_eq!(evaluations(&server, Some("ok")), 200);
+}
+
+// attack 6
+#[test]
+fn others_are_answered_while_a_hundred_policies_sleep() {
+    let server = TestServer::start();
+    let good = load(&server, "good", &Guest::echo());
+    let sleeps = {
+        let mut record = record("sleeps", &server.put_file("sleeps.wasm", &Guest::named("sleeps").component()));
+        record["limits"] = json!({"timeout_ms": 2000});
+        server.load(&record)
+    };
+    thread::scope(|scope| {
+        for _ in 0..100 {
+            scope.spawn(|| assert_eq!(server.execute(&sleeps, &json!(0)).refusal(), (200, "timeout".into())));
+        }
+        for i in 0..100 {
+            assert_eq!(server.execute(&good, &json!(i)).data(), i);
+        }
+    });
+    assert_eq!(evaluations(&server, None), 200);
+}
+
+// attack 9
+#[test]
+fn callers_that_go_away_leave_nothing_behind() {
+    use std::io::Write as _;
+    let server = TestServer::start();
+    let good = load(&server, "good", &Guest::echo());
+    let uri = {
+        let mut record = record("spins", &server.put_file("s.wasm", &super::spins_in("$on_eval").component()));
+        record["limits"] = json!({"timeout_ms": 60_000});
+        server.load(&record)
+    };
+    let body = json!({"policy_rule_uri": uri, "input_data": {}}).to_string();
+    for _ in 0..10 {
+        let mut stream = server.client().connect().unwrap();
+        let head =
+            "POST /executor/executor-001/execute_policy HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json";
+        write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        eventually("the policy to run", || match gauge(&server, "lictor_instances_in_use") {
+            0 => Err(()),
+            _ => Ok(()),
+        });
+        drop(stream);
+        eventually("the policy to be gone with its caller", || match gauge(&server, "lictor_instances_in_use") {
+            0 => Ok(()),
+            n => Err(n),
+        });
+        assert_eq!(server.execute(&good, &json!(1)).data(), 1);
+    }
+}
+
+// attack 11
+#[test]
+fn a_call_that_ends_about_at_its_deadline_is_counted_once() {
+    let server = TestServer::start();
+    let guest = Guest::eval(
+        "(local $left i64)
+        (local.set $left (i64.mul (i64.const 100000) (i64.extend_i32_u (i32.sub (i32.load8_u (local.get $in)) (i32.const 48)))))
+        (loop $work
+            (local.set $left (i64.sub (local.get $left) (i64.const 1)))
+            (br_if $work (i64.gt_s (local.get $left) (i64.const 0))))
+        (call $number (i64.const 1))",
+    );
+    let uri = load(&server, "races", &guest);
+    let (mut ok, mut late) = (0, 0);
+    for i in 0..300 {
+        let reply = server.execute_as("?timeout_ms=1", &json!({"policy_rule_uri": uri, "input_data": i % 10}));
+        let body = reply.json();
+        match (reply.status, code_of(&body)) {
+            (200, "ok") => ok += 1,
+            (200, "timeout") => late += 1,
+            other => panic!("{other:?}: {body}"),
+        }
+    }
+    assert_eq!((evaluations(&server, Some("ok")), evaluations(&server, Some("timeout"))), (ok, late));
+    assert_eq!(evaluations(&server, None), 300);
+}
+
+// attack 19: in a child process, which may die of it; the server does not.
+#[test]
+fn a_component_made_to_exhaust_the_compiler_leaves_the_server_alone() {
+    let server = TestServer::start();
+    let good = load(&server, "good", &Guest::echo());
+    let many = "(func (result i64) (local i64 f64 i32) (i64.add (local.get 0) (i64.mul (local.get 0) (i64.const 3))))"
+        .repeat(50_000);
+    let locals = format!("(func (local {}))", "f64 ".repeat(49_000)).repeat(5);
+    let jumps = format!("(func (param i32) (block (br_table {} (local.get 0))))", "0 ".repeat(200_000)).repeat(4);
+    // One function in which everything is alive everywhere: what register allocators like least.
+    let live = format!(
+        "(func (param i64) (result i64) (local {}) {} {})",
+        "i64 ".repeat(2000),
+        (0..2000).map(|i| format!("(local.set {} (i64.mul (local.get 0) (i64.const {i})))", i + 1)).collect::<String>(),
+        (0..2000).fold("(local.get 0)".to_owned(), |sum, i| if i % 200 == 0 {
+            format!("(i64.add {sum} (local.get {}))", i + 1)
+        } else {
+            sum
+        }),
+    )
+    .repeat(20);
+    let bombs = [("many", many), ("locals", locals), ("jumps", jumps), ("live", live)];
+    let uris: Vec<_> = bombs
+        .iter()
+        .map(|(name, fields)| {
+            let file = server.put_file(&format!("{name}.wasm"), &super::refused::with_module(fields));
+            server.create_policy(&record(name, &file))
+        })
+        .collect();
+    for i in 0..50 {
+        assert_eq!(server.execute(&good, &json!(i)).data(), i);
+    }
+    for uri in uris {
+        let load = server.wait_loaded(&uri);
+        let compiled = load["state"] == "ready";
+        assert!(compiled || load["code"] == "too_complex" || load["code"] == "not_a_component", "{uri}: {load}");
+        assert_eq!(server.execute(&good, &json!(1)).data(), 1);
+    }
+}
