@@ -10,12 +10,11 @@ use std::{
 };
 
 use ip_allowlist::IpAllowlist;
-use lictor_model::{
-    Limits, LimitsSpec, Outcome,
-    limits::Ceiling,
-};
+use lictor_model::{Limits, LimitsSpec, Outcome, limits::Ceiling};
 use lictor_policy::testing::Harness;
-use lictor_sandbox::{Bounds, Call, CallFacts, Compiler, Facts, Instance, LogLine, Op, Policy, Recorder, Sandbox, SandboxConfig, run};
+use lictor_sandbox::{
+    Bounds, Call, CallFacts, Compiler, Facts, Instance, LogLine, Op, Policy, Recorder, Sandbox, SandboxConfig, run,
+};
 use serde_json::json;
 
 #[global_allocator]
@@ -43,7 +42,7 @@ impl Recorder for Silent {
 #[derive(Clone)]
 struct Subject {
     sandbox: Sandbox,
-    policy: Policy,
+    policy: Arc<Policy>,
     limits: Limits,
     recorder: Arc<dyn Recorder>,
 }
@@ -62,7 +61,7 @@ impl Subject {
         };
         let timeout_ms = u64::try_from(timeout.as_millis())?;
         let limits = LimitsSpec { timeout_ms: Some(timeout_ms), ..LimitsSpec::default() }.within(&Ceiling::default());
-        Ok(Self { sandbox: sandbox.clone(), policy, limits, recorder: Arc::new(Silent) })
+        Ok(Self { sandbox: sandbox.clone(), policy: Arc::new(policy), limits, recorder: Arc::new(Silent) })
     }
 
     async fn call(&self, instance: &mut Instance) -> Res<Outcome> {
@@ -77,7 +76,7 @@ impl Subject {
     }
 
     async fn fresh(&self) -> Res<Outcome> {
-        self.call(&mut Instance::once(self.policy.clone())).await
+        self.call(&mut Instance::once(Arc::clone(&self.policy))).await
     }
 }
 
@@ -116,7 +115,7 @@ async fn fresh_on_two(subject: &Subject) -> Res<f64> {
 }
 
 async fn resident(subject: &Subject) -> Res<f64> {
-    let mut instance = Instance::new(subject.policy.clone());
+    let mut instance = Instance::new(Arc::clone(&subject.policy));
     let mut samples = Vec::new();
     for _ in 0..SAMPLES {
         let started = Instant::now();

@@ -7,6 +7,8 @@
   (func $set_scheme (param i32 i32 i32 i32 i32) (result i32)))
 (import "wasi:http/types@0.2.12" "[method]outgoing-request.set-authority"
   (func $set_authority (param i32 i32 i32 i32) (result i32)))
+(import "wasi:http/types@0.2.12" "[method]outgoing-request.set-path-with-query"
+  (func $set_path (param i32 i32 i32 i32) (result i32)))
 (import "wasi:http/outgoing-handler@0.2.12" "handle" (func $handle (param i32 i32 i32 i32)))
 (import "wasi:http/types@0.2.12" "[method]future-incoming-response.subscribe" (func $subscribe (param i32) (result i32)))
 (import "wasi:http/types@0.2.12" "[method]future-incoming-response.get" (func $get (param i32 i32)))
@@ -15,12 +17,13 @@
 (import "wasi:http/types@0.2.12" "[resource-drop]future-incoming-response" (func $drop_future (param i32)))
 (import "wasi:io/poll@0.2.12" "[method]pollable.block" (func $block (param i32)))
 (import "wasi:io/poll@0.2.12" "[resource-drop]pollable" (func $drop_pollable (param i32)))
-(data (i32.const 4096) "a.example")
+(data (i32.const 4096) "a.example/")
 
 (func $fetch (param $host i32) (param $host_n i32) (result i64)
   (local $request i32) (local $future i32) (local $pollable i32) (local $status i64)
   (local.set $request (call $request (call $fields)))
   (drop (call $set_scheme (local.get $request) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0)))
+  (drop (call $set_path (local.get $request) (i32.const 1) (i32.const 4105) (i32.const 1)))
   ;; 3000: the authority is none.
   (if (call $set_authority (local.get $request) (i32.const 1) (local.get $host) (local.get $host_n))
     (then (return (i64.const 3000))))

@@ -6,7 +6,7 @@
     (func (export "text") (param i32 i32) (result i32) (i32.const 0)))
   (core instance $made (instantiate $core))
   (func $text (param "text" string) (result string)
-    (canon lift (core func $made "text") (memory $made "memory") (realloc (func $made "realloc"))))
+    (canon lift (core func $made "text") (memory (core memory $made "memory")) (realloc (core func $made "realloc"))))
   (instance $rule
     (export "init" (func $text))
     (export "eval" (func $text))

@@ -206,6 +206,7 @@ fn a_server_without_allow_private_sends_nothing_to_loopback() {
     for (server, expected) in [(TestServer::start(), 1004), (TestServer::builder().allow_loopback().start(), 200)] {
         let mut record = record("fetches", &server.put_file("f.wasm", &Guest::named("fetches").component()));
         record["capabilities"] = json!({"http": [web.origin()]});
+        record["limits"] = json!({"timeout_ms": 60_000});
         let uri = server.load(&record);
         assert_eq!(server.execute(&uri, &input).data(), expected);
     }
@@ -219,6 +220,7 @@ fn a_grant_above_the_servers_ceiling_is_not_effective() {
     let server = TestServer::builder().allow_loopback().config("[grants]\nhttp = [\"https://a.example\"]\n").start();
     let mut record = record("fetches", &server.put_file("f.wasm", &Guest::named("fetches").component()));
     record["capabilities"] = json!({"http": [web.origin()]});
+    record["limits"] = json!({"timeout_ms": 60_000});
     let uri = server.load(&record);
     assert_eq!(server.execute(&uri, &json!(format!("127.0.0.1:{}", web.port()))).data(), 2015);
     assert!(web.seen().is_empty());

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 
 fn load(server: &TestServer, name: &str) -> String {
     let code = server.put_file("context.wasm", &Guest::named("context").component());
-    server.load(&record(name, &code))
+    let mut record = record(name, &code);
+    record["limits"] = json!({"timeout_ms": 60_000});
+    server.load(&record)
 }
 
 #[track_caller]
@@ -93,7 +95,8 @@ fn a_policy_that_is_changed_keeps_its_context() {
     let server = TestServer::start();
     let uri = load(&server, "changed");
     ask(&server, &uri, "s key value");
-    let changed = server.put(&format!("/policy/{uri}"), &json!({"tags": ["new"], "limits": {"timeout_ms": 2000}}));
+    let changed =
+        server.put(&format!("/policy/{uri}"), &json!({"$set": {"tags": ["new"], "limits": {"timeout_ms": 30_000}}}));
     assert_eq!(changed.json()["success"], true, "{}", changed.text());
     assert_eq!(server.wait_loaded(&uri)["state"], "ready");
     assert_eq!(ask(&server, &uri, "g key"), "value");
@@ -113,9 +116,10 @@ fn what_a_call_wrote_before_it_was_stopped_is_kept() {
     let code = server.put_file("stops.wasm", &guest.component());
     let mut record = record("stops", &code);
     record["policy_settings"] = json!({"stop": true});
+    record["limits"] = json!({"timeout_ms": 60_000});
     let uri = server.load(&record);
     assert_eq!(server.execute(&uri, &json!("l")).refusal(), (200, "trap".into()));
-    server.put(&format!("/policy/{uri}"), &json!({"policy_settings": {}})).json();
+    server.put(&format!("/policy/{uri}"), &json!({"$set": {"policy_settings": {}}})).data();
     let server = server.kill().start();
     assert_eq!(ask(&server, &uri, "g access"), "access");
 }
@@ -197,7 +201,7 @@ fn floods(key: u32, value: u32) -> Guest {
 // attack 27
 #[tokio::test]
 async fn a_million_keys_meet_the_quota() {
-    let cell = Cell::of(&floods(16, 0)).limits(&json!({"timeout_ms": 60_000}));
+    let cell = Cell::of(&floods(16, 0));
     let run = cell.eval("{}").await;
     assert!(matches!(run.outcome.code(), "ok" | "hostcall_limit"), "{run:?}");
     let keys = cell.context.keys(0, usize::MAX);
@@ -211,7 +215,7 @@ async fn a_value_of_a_gigabyte_is_not_copied() {
     for (value, codes) in
         [(0x4000_0000_u32, ["hostcall_limit", "trap"]), (1 << 20, ["ok", "ok"]), ((1 << 20) - 16, ["ok", "ok"])]
     {
-        let cell = Cell::of(&floods(16, value)).limits(&json!({"timeout_ms": 60_000}));
+        let cell = Cell::of(&floods(16, value));
         let run = cell.eval("{}").await;
         assert!(codes.contains(&run.outcome.code()), "{value}: {run:?}");
         let kept: usize = cell.context.keys(0, 10).iter().map(String::len).sum();

@@ -64,12 +64,12 @@ async fn a_loop_without_end_in_management_leaves_an_instance_that_begins_afresh(
             (global.set $calls (i64.add (global.get $calls) (i64.const 1)))
             (call $number (global.get $calls)))",
     );
-    let cell = Cell::of(&guest).limits(&brief());
+    let cell = Cell::of(&guest);
     let mut resident = cell.instance();
     for calls in ["1", "2"] {
         assert_eq!(finished(&cell.eval_in(&mut resident, "{}").await), calls);
     }
-    stopped(&cell.manage_in(&mut resident, "spin", "{}").await, StopKind::Timeout);
+    stopped(&cell.clone().limits(&brief()).manage_in(&mut resident, "spin", "{}").await, StopKind::Timeout);
     assert!(!resident.is_live());
     assert_eq!(finished(&cell.eval_in(&mut resident, "{}").await), "1");
 }
@@ -127,7 +127,7 @@ async fn sleeping_until_far_in_the_future_meets_the_timeout() {
 // attack 7
 #[tokio::test]
 async fn a_million_log_calls_meet_the_limit_of_host_calls() {
-    let cell = Cell::of(&Guest::named("logs")).limits(&json!({"timeout_ms": 60_000}));
+    let cell = Cell::of(&Guest::named("logs"));
     let run = cell.eval("1000000").await;
     stopped(&run, StopKind::HostcallLimit);
     assert!(run.usage.log_truncated);
@@ -157,7 +157,7 @@ async fn a_caller_that_goes_away_takes_the_instance_along() {
 // attack 9: while it waits for the host.
 #[tokio::test]
 async fn a_caller_that_goes_away_from_a_sleeping_policy_leaves_nothing_behind() {
-    let cell = Cell::of(&Guest::named("sleeps")).limits(&json!({"timeout_ms": 60_000}));
+    let cell = Cell::of(&Guest::named("sleeps"));
     for _ in 0..20 {
         let task = tokio::spawn({
             let cell = cell.clone();
@@ -235,6 +235,7 @@ async fn an_answer_of_a_gigabyte_is_refused_before_it_is_copied() {
         // What it claims and does not have.
         ("(i32.const 0x40000000)", StopKind::OutputTooLarge),
         ("(i32.const -1)", StopKind::OutputTooLarge),
+        ("(i32.const 0x7fffffff)", StopKind::OutputTooLarge),
         // What it has.
         ("(i32.const 0x2000000)", StopKind::OutputTooLarge),
         ("(i32.const 0x100001)", StopKind::OutputTooLarge),
@@ -310,7 +311,7 @@ async fn ten_million_handles_are_not_given() {
                 (loop $more {call} (br_if $more (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
                 (call $null))"
         ));
-        let run = Cell::of(&guest).limits(&json!({"timeout_ms": 60_000})).eval("{}").await;
+        let run = Cell::of(&guest).eval("{}").await;
         stopped(&run, StopKind::HostcallLimit);
         assert!(run.usage.host_calls < 2000, "{import}: {run:?}");
     }
@@ -364,13 +365,42 @@ async fn a_line_of_forty_megabytes_is_cut() {
             (call $log (i32.const 2) (i32.const 131072) (i32.const 0x2800000) (i32.const 131072) (i32.const 0x2800000))
             (call $null))",
     );
-    let cell = Cell::of(&guest).limits(&json!({"timeout_ms": 10_000}));
+    let cell = Cell::of(&guest);
     let run = cell.manage_in(&mut cell.instance(), "shout", "{}").await;
     finished(&run);
     assert!(run.usage.log_truncated);
     let lines = cell.heard.lines();
     assert_eq!(lines.len(), 1);
     assert!(lines[0].message.len() <= 8192 && lines[0].context.len() <= 128, "{}", lines[0].message.len());
+}
+
+// attack 24: wherever it is cut, and what it only claims to have is no reason to stop it either.
+#[tokio::test]
+async fn a_line_is_cut_between_characters() {
+    let cell = Cell::of(&Guest::named("logs"));
+    for lead in ["", "a", "ab", "abc"] {
+        let line = format!("\"{lead}{}\"", "\u{1f600}\u{e9}x".repeat(5000));
+        let run = cell.eval(&line).await;
+        finished(&run);
+        assert!(run.usage.log_truncated);
+        let said = cell.heard.messages().pop().unwrap();
+        assert!(line.starts_with(&said) && 8000 < said.len() && said.len() <= 8192, "{}", said.len());
+    }
+    // In UTF-16 its `null` is none, but by then it has said what it says.
+    let cell = Cell::of(&Guest::named("logs").utf16());
+    let run = cell.eval(&format!("\"{}\"", "\u{1f600}".repeat(9000))).await;
+    assert!(run.usage.log_truncated);
+    stopped(&run, StopKind::BadOutput);
+    assert!(cell.heard.messages().concat().starts_with("\"\u{1f600}\u{1f600}"));
+    let claims = Guest::named("logs").and(
+        "(func $on_management (param $in i32) (param $n i32) (result i32)
+            (call $log (i32.const 2) (i32.const 4096) (i32.const 3) (i32.const 4096) (i32.const 0x40000000))
+            (call $null))",
+    );
+    let cell = Cell::of(&claims);
+    let run = cell.manage_in(&mut cell.instance(), "claim", "{}").await;
+    finished(&run);
+    assert!(run.usage.log_truncated);
 }
 
 // attack 24
@@ -390,7 +420,7 @@ async fn a_line_cannot_forge_another() {
 #[tokio::test]
 async fn a_flood_on_standard_output_is_bounded() {
     for how in ["0", "1"] {
-        let cell = Cell::of(&Guest::named("prints")).limits(&json!({"timeout_ms": 60_000}));
+        let cell = Cell::of(&Guest::named("prints"));
         let run = cell.eval(how).await;
         finished(&run);
         assert!(run.usage.log_truncated, "{how}");
@@ -404,16 +434,11 @@ async fn a_flood_on_standard_output_is_bounded() {
 #[tokio::test]
 async fn header_fields_without_end_are_refused_and_nothing_panics() {
     for how in ["0", "1", "2"] {
-        let cell = Cell::of(&Guest::named("headers")).limits(&json!({"timeout_ms": 10_000}));
-        match cell.ask(&mut cell.instance(), Op::Eval { parameters: None, input: how }).await {
-            Ok(run) => match &run.outcome {
-                Outcome::Finished(accepted) => assert!(accepted.parse::<u32>().unwrap() < 32_768, "{how}: {accepted}"),
-                Outcome::Stopped(stop) => {
-                    assert!(matches!(stop.kind, StopKind::Trap | StopKind::HostcallLimit), "{how}: {stop:?}")
-                }
-                Outcome::Failed(failure) => panic!("{how}: {failure:?}"),
-            },
-            Err(error) => panic!("{how}: {error}"),
+        let cell = Cell::of(&Guest::named("headers"));
+        let run = cell.eval(how).await;
+        match &run.outcome {
+            Outcome::Finished(accepted) => assert!(accepted.parse::<u32>().unwrap() < 32_768, "{how}: {accepted}"),
+            _ => assert!(stopped(&run, StopKind::HostcallLimit).contains("headers"), "{how}: {run:?}"),
         }
     }
 }
@@ -493,10 +518,8 @@ async fn utf_16_is_read_as_what_it_says() {
 
 /// What a component hands over at addresses that do not exist is refused, never read.
 #[tokio::test]
-async fn an_answer_outside_of_memory_is_bad_output() {
+async fn an_answer_at_no_address_is_bad_output() {
     for body in [
-        "(call $ok (i32.const -4) (i32.const 100))",
-        "(call $ok (i32.const 131000) (i32.const 1000))",
         "(i32.const -4)",
         "(i32.const 131070)",
         // Neither `ok` nor `err`.
@@ -527,18 +550,74 @@ async fn arguments_are_written_only_into_the_guests_memory() {
 async fn a_slot_that_is_used_again_is_zeros() {
     // Two instances at most: each call gets a slot that was used before.
     let sandbox = sandbox(2);
-    let leaves = Cell::within(&sandbox, &Guest::named("leaves_secrets")).limits(&brief());
+    let leaves = Cell::within(&sandbox, &Guest::named("leaves_secrets"));
+    let is_cut_off = leaves.clone().limits(&brief());
     let looks = Cell::within(&sandbox, &Guest::named("looks_for_secrets"));
     let mut resident = leaves.instance();
     for round in 0..60 {
         match round % 3 {
-            0 => stopped(&leaves.eval("1").await, StopKind::Timeout),
+            0 => stopped(&is_cut_off.eval("1").await, StopKind::Timeout),
             1 => stopped(&leaves.eval("2").await, StopKind::Trap),
             _ => finished(&leaves.eval_in(&mut resident, "3").await),
         };
         assert_eq!(finished(&looks.eval("{}").await), "0", "round {round}");
         if round % 7 == 0 {
             resident = leaves.instance();
+        }
+    }
+}
+
+/// The door has a short way for stateless calls: a guest must not be able to tell, nor to use it.
+#[tokio::test]
+async fn a_stateless_call_has_the_outcome_of_a_resident_one() {
+    let grow = "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 7)) (i32.const -1)))) (call $number (i64.extend_i32_u (memory.size)))";
+    let guests = [
+        Guest::good(),
+        Guest::echo(),
+        Guest::eval(grow),
+        Guest::eval("(call $err (local.get $in) (local.get $n))"),
+        Guest::eval("(unreachable)"),
+        Guest::eval("(call $on_eval (local.get $in) (local.get $n)) (drop) (call $null)"),
+        Guest::eval("(call $ok (i32.const 4096) (i32.const 0x100001))"),
+        Guest::eval("(call $ok (i32.const 4096) (i32.const 20))"),
+        Guest::named("logs"),
+        Guest::named("std"),
+        Guest::named("sockets"),
+        Guest::named("fetches"),
+        Guest::named("context"),
+        Guest::named("hoards"),
+        Guest::named("prints"),
+        Guest::named("headers"),
+        Guest::named("looks_for_secrets"),
+    ];
+    for guest in guests {
+        let cell = Cell::of(&guest).limits(&json!({"memory_mb": 8}));
+        for input in ["0", "1", "2", "\"text\"", "{}"] {
+            let (resident, stateless) = (cell.eval_in(&mut cell.instance(), input).await, cell.eval(input).await);
+            assert_eq!(stateless.outcome, resident.outcome, "{input}: {guest:?}");
+            let used = |run: &lictor_sandbox::Run| {
+                (run.usage.peak_memory_bytes, run.usage.host_calls, run.usage.log_truncated)
+            };
+            if !matches!(stateless.outcome, Outcome::Stopped(_)) {
+                assert_eq!(used(&stateless), used(&resident), "{input}: {guest:?}");
+            }
+        }
+        assert_eq!(cell.sandbox.live_instances(), 0);
+    }
+}
+
+/// And uses the same fuel.
+#[tokio::test]
+async fn a_stateless_call_uses_the_fuel_of_a_resident_one() {
+    for guest in
+        [Guest::echo(), Guest::named("logs"), Guest::named("std"), Guest::named("context"), Guest::named("fetches")]
+    {
+        let cell = Cell::metered(&guest, 10_000_000);
+        for input in ["0", "\"g key\""] {
+            let resident = cell.eval_in(&mut cell.instance(), input).await;
+            for _ in 0..3 {
+                assert_eq!(cell.eval(input).await.usage.fuel, resident.usage.fuel, "{input}: {guest:?}");
+            }
         }
     }
 }

@@ -31,8 +31,11 @@ fn serving(guest: &Guest, more: &Value) -> (TestServer, String) {
 
 fn load(server: &TestServer, name: &str, guest: &Guest, more: &Value) -> String {
     let mut record = record(name, &server.put_file(&format!("{name}.wasm"), &guest.component()));
+    record["limits"]["timeout_ms"] = json!(60_000);
     for (key, value) in more.as_object().unwrap() {
-        record[key] = value.clone();
+        for (name, value) in value.as_object().unwrap() {
+            record[key][name] = value.clone();
+        }
     }
     server.load(&record)
 }
@@ -71,7 +74,7 @@ fn timeout_ms_can_be_lowered_by_a_call_and_not_raised() {
 async fn memory_mb_bounds_what_grows_and_a_policy_may_go_on() {
     let guest = Guest::named("hoards");
     for mb in [1, 8, 64] {
-        let cell = Cell::of(&guest).limits(&json!({"memory_mb": mb, "timeout_ms": 10_000}));
+        let cell = Cell::of(&guest).limits(&json!({"memory_mb": mb}));
         let run = cell.eval("0").await;
         assert_eq!(finished(&run), (mb * 16).to_string());
         assert_eq!(run.usage.peak_memory_bytes, mb << 20);
@@ -112,11 +115,12 @@ async fn fuel_is_counted_and_ends_a_call() {
     let (none, some, more) = (used("0").await, used("1").await, used("2").await);
     assert_eq!(more - some, some - none);
     assert_eq!(used("2").await, more, "the same call uses the same fuel");
-    let cell = cell.limits(&json!({"fuel": some}));
+    // All of it but the last is to be had.
+    let cell = cell.limits(&json!({"fuel": some + 1}));
     finished(&cell.eval("1").await);
     let run = cell.eval("2").await;
-    assert!(stopped(&run, StopKind::OutOfFuel).contains(&some.to_string()));
-    assert_eq!(run.usage.fuel, Some(some));
+    assert!(stopped(&run, StopKind::OutOfFuel).contains(&(some + 1).to_string()));
+    assert_eq!(run.usage.fuel, Some(some + 1));
 }
 
 // attack 13
@@ -196,7 +200,7 @@ async fn context_kb_bounds_keys_and_values_together() {
     assert_eq!(set("b", 0).await, "policy_error");
     assert_eq!(set("a", 1024).await, "policy_error");
     assert_eq!(set("a", 1000).await, "ok");
-    assert_eq!(set("b", 23).await, "ok");
+    assert_eq!(set("b", 22).await, "ok");
     assert_eq!(finished(&cell.eval("\"l\"").await), "2");
 }
 
@@ -239,38 +243,41 @@ fn usage_is_reported_when_it_is_asked_for() {
 /// What a record asks for above the ceiling is cut to it, and its author is told.
 #[test]
 fn the_servers_ceiling_cuts_what_a_record_asks_for() {
-    let ceiling =
-        "[ceiling]\ntimeout_ms = 50\nmemory_mb = 4\noutput_kb = 1\nhttp_requests = 0\ncontext_kb = 1\nlog_kb = 1\n";
+    let ceiling = "[ceiling]\nmemory_mb = 4\noutput_kb = 1\nhttp_requests = 0\ncontext_kb = 1\nlog_kb = 1\n";
     let server = TestServer::builder().config(ceiling).start();
-    let asked = json!({
-        "timeout_ms": 60_000, "memory_mb": 512, "output_kb": 16_384, "http_requests": 100, "context_kb": 16_384,
-        "log_kb": 1024,
-    });
+    let asked =
+        json!({"memory_mb": 512, "output_kb": 16_384, "http_requests": 100, "context_kb": 16_384, "log_kb": 1024});
     let more = json!({"limits": asked, "capabilities": {"http": ["http://a.example"]}});
-    let ask = |uri: &str, input: &Value| {
+    let ask = |name: &str, guest: &Guest, input: Value| {
+        let uri = load(&server, name, guest, &more);
         server.execute_as("?usage=1", &json!({"policy_rule_uri": uri, "input_data": input})).json()
     };
-
-    let mut spins = record("spins", &server.put_file("spins.wasm", &Guest::eval(SPIN).component()));
-    spins["limits"] = asked.clone();
-    let warnings = server.post("/policy", &spins).json()["warnings"].clone();
-    assert_eq!(warnings.as_array().map(Vec::len), Some(6), "{warnings}");
-    assert_eq!(server.wait_loaded("spins:1.0-test")["state"], "ready");
-    let body = ask("spins:1.0-test", &json!({}));
-    assert_eq!(body["code"], "timeout", "{body}");
-    assert!(body["message"].as_str().unwrap().contains("50 ms"), "{body}");
-
-    let body = ask(&load(&server, "hoards", &Guest::named("hoards"), &more), &json!(0));
+    let body = ask("hoards", &Guest::named("hoards"), json!(0));
     assert_eq!((&body["data"], &body["usage"]["peak_memory_bytes"]), (&json!(64), &json!(4 << 20)), "{body}");
-    let body = ask(&load(&server, "echo", &Guest::echo(), &more), &json!("x".repeat(1100)));
+    let body = ask("echo", &Guest::echo(), json!("x".repeat(1100)));
     assert_eq!(body["code"], "output_too_large", "{body}");
-    let body = ask(&load(&server, "fetches", &Guest::named("fetches"), &more), &json!(1));
+    let body = ask("fetches", &Guest::named("fetches"), json!(1));
     assert_eq!(body["code"], "hostcall_limit", "{body}");
-    let body =
-        ask(&load(&server, "context", &Guest::named("context"), &more), &json!(format!("s k {}", "v".repeat(1024))));
+    let body = ask("context", &Guest::named("context"), json!(format!("s k {}", "v".repeat(1024))));
     assert_eq!(body["code"], "policy_error", "{body}");
-    let body = ask(&load(&server, "logs", &Guest::named("logs"), &more), &json!(100));
+    let body = ask("logs", &Guest::named("logs"), json!(100));
     assert_eq!(body["usage"]["log_truncated"], true, "{body}");
+
+    let mut told = record("told", &server.put_file("told.wasm", &Guest::good().component()));
+    told["limits"] = asked;
+    let warnings = server.post("/policy", &told).json()["warnings"].clone();
+    assert_eq!(warnings.as_array().map(Vec::len), Some(5), "{warnings}");
+}
+
+#[test]
+fn the_servers_ceiling_cuts_the_timeout() {
+    let server = TestServer::builder().config("[ceiling]\ntimeout_ms = 50\n").start();
+    let uri = load(&server, "spins", &Guest::eval(SPIN), &json!({}));
+    for query in ["", "?timeout_ms=60000"] {
+        let body = server.execute_as(query, &json!({"policy_rule_uri": uri, "input_data": {}})).json();
+        assert_eq!(body["code"], "timeout", "{body}");
+        assert!(body["message"].as_str().unwrap().contains("50 ms"), "{body}");
+    }
 }
 
 /// A call that is over its fuel over HTTP, and the code that it has.

@@ -13,6 +13,15 @@ use serde_json::{Value, json};
 
 const SEED_UPDATE: &str = include_str!("../data/seed/update_policy.json");
 
+/// Tells threads to end, also when the one that waits for them fails.
+struct SetAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A record whose code is never looked at.
 fn unloaded(name: &str) -> Value {
     record(name, "file:///nowhere/x.wasm")
@@ -324,14 +333,13 @@ fn what_was_acknowledged_survives_kill_9() {
                     }
                 });
             }
+            let _end = SetAtEnd(&stop);
             let enough = 20 + round * 7;
             eventually("some writes", || {
                 let n = stored.lock().unwrap().len();
                 if enough <= n { Ok(()) } else { Err(n) }
             });
-            let again = server.kill();
-            stop.store(true, Ordering::Relaxed);
-            again
+            server.kill()
         });
         builder = builder_again;
         acknowledged.append(&mut stored.into_inner().unwrap());
@@ -396,6 +404,7 @@ fn a_call_during_updates_and_deletes_sees_exactly_one_version() {
     let uri = server.load(&versions[0]);
     let (done, calls) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
+        let _end = SetAtEnd(&done);
         for _ in 0..3 {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
@@ -422,7 +431,6 @@ fn a_call_during_updates_and_deletes_sees_exactly_one_version() {
             n if 30 < n => Ok(()),
             n => Err(n),
         });
-        done.store(true, Ordering::Relaxed);
     });
     server.assert_serving();
 }

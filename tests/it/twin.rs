@@ -13,7 +13,8 @@ fn inputs(name: &str) -> Vec<(String, String, String)> {
     let path = lictor_tests::repository().join("guest-examples").join(name).join("expected.json");
     let cases: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let text = |value: Option<&Value>| value.map_or("{}".to_owned(), Value::to_string);
-    let of_case = |case: &Value| Some((text(case.get("settings")), text(case.get("parameters")), case.get("input")?.to_string()));
+    let of_case =
+        |case: &Value| Some((text(case.get("settings")), text(case.get("parameters")), case.get("input")?.to_string()));
     cases.iter().filter_map(of_case).collect()
 }
 

@@ -54,10 +54,12 @@ pub fn refusal(component: &[u8]) -> Refusal {
     }
 }
 
-/// Limits as a record has them.
+/// Limits as a record has them. A time-out that is not said is a long one, which no slow machine meets.
 #[track_caller]
 pub fn limits(asked: &Value) -> Limits {
-    LimitsSpec::parse(asked).expect("limits").within(&Ceiling::default())
+    let mut spec = LimitsSpec::parse(asked).expect("limits");
+    spec.timeout_ms.get_or_insert(u64::MAX);
+    spec.within(&Ceiling::default())
 }
 
 impl Cell {

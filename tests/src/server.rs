@@ -139,7 +139,6 @@ impl Builder {
 
     /// Starts it, or says how it ended.
     #[track_caller]
-    #[expect(clippy::result_large_err, reason = "is the point of the tests that use it")]
     pub fn try_start(self) -> Result<TestServer, Exited> {
         let mut child = self.command().spawn().expect("the binary can be run");
         let streams = Streams::of(&mut child);

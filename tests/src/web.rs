@@ -138,7 +138,7 @@ impl CodeServer {
                 }
                 let shared = Arc::clone(&serving);
                 // A client that goes away is its own affair.
-                thread::spawn(move || drop(shared.converse(stream)));
+                thread::spawn(move || drop(shared.converse(&stream)));
             }
         });
         Self { address, shared }
@@ -198,7 +198,7 @@ impl Drop for CodeServer {
 }
 
 impl Shared {
-    fn converse(&self, stream: TcpStream) -> std::io::Result<()> {
+    fn converse(&self, stream: &TcpStream) -> std::io::Result<()> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let mut reader = BufReader::new(stream.try_clone()?);
@@ -209,7 +209,7 @@ impl Shared {
             if answer.held {
                 self.wait_for_release();
             }
-            self.write(&mut &stream, &answer)?;
+            self.write(&mut { stream }, &answer)?;
             if answer.framing != Framing::Length {
                 break;
             }

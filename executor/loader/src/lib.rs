@@ -145,7 +145,7 @@ impl Shared {
 
     /// Makes a module of which only the digest is known.
     async fn make(&self, digest: Digest, metered: bool) -> Result<Module, LoadError> {
-        if let Some(module) = self.from_artifact(digest, metered).await? {
+        if let Some(module) = self.kept(digest, metered).await? {
             return Ok(module);
         }
         let disk = self.disk.clone();
@@ -155,19 +155,25 @@ impl Shared {
     }
 
     async fn make_from(&self, digest: Digest, component: Vec<u8>, metered: bool) -> Result<Module, LoadError> {
-        match self.from_artifact(digest, metered).await? {
+        match self.kept(digest, metered).await? {
             Some(module) => Ok(module),
             None => self.compile(digest, component, metered).await,
         }
     }
 
     /// The module from compiled code on disk, if there is some that can be trusted.
-    async fn from_artifact(&self, digest: Digest, metered: bool) -> Result<Option<Module>, LoadError> {
+    async fn kept(&self, digest: Digest, metered: bool) -> Result<Option<Module>, LoadError> {
         let Some(disk) = self.disk.clone() else { return Ok(None) };
         let sandbox = self.sandbox.clone();
         blocking(move || {
-            let artifact = disk.artifact(&digest, sandbox.engine_hash(metered)?);
-            Ok(artifact.map(|artifact| sandbox.open(&artifact, metered)).transpose()?)
+            let Some(artifact) = disk.artifact(&digest, sandbox.engine_hash(metered)?) else { return Ok(None) };
+            match sandbox.open(&artifact, metered) {
+                Ok(module) => Ok(Some(module)),
+                Err(error) => {
+                    tracing::warn!(%digest, %error, "compiled code in the cache does not load; it is made again");
+                    Ok(None)
+                }
+            }
         })
         .await
     }

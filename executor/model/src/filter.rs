@@ -74,6 +74,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
     fn check(filter: Value, expected: bool) {
         let document = json!({"name": "a", "tags": ["x", "y"], "m": {"n": 1, "list": [{"k": 1}, {"k": 2}]}, "z": null});
         let matches = Filter::parse(&filter).unwrap().matches(document.as_object().unwrap());

@@ -3,7 +3,8 @@
 //! A document is valid JSON text nested no deeper than [`MAX_DEPTH`]. The depth is found by one scan without
 //! recursion, so that no input can exhaust a stack, here or in a parser behind it.
 
-use serde_json::value::RawValue;
+use serde::Deserialize as _;
+use serde_json::{Value, value::RawValue};
 
 /// How deeply a document may be nested.
 pub const MAX_DEPTH: usize = 128;
@@ -23,6 +24,15 @@ pub enum JsonError {
 pub fn check(text: &str) -> Result<(), JsonError> {
     check_depth(text.as_bytes())?;
     serde_json::from_str::<&RawValue>(text).map(drop).map_err(|error| JsonError::Syntax(error.to_string()))
+}
+
+/// Reads a document. Takes every depth up to [`MAX_DEPTH`], where serde_json's own bound is one level lower.
+pub fn parse(text: &str) -> Result<Value, JsonError> {
+    check_depth(text.as_bytes())?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    deserializer.disable_recursion_limit();
+    let value = Value::deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
+    value.map_err(|error| JsonError::Syntax(error.to_string()))
 }
 
 /// Checks only the depth, of bytes that need not be JSON.
@@ -66,6 +76,14 @@ mod tests {
         assert_eq!(check(&nest(128)), Ok(()));
         assert_eq!(check(&nest(129)), Err(JsonError::TooDeep));
         assert_eq!(check(&nest(100_000)), Err(JsonError::TooDeep));
+    }
+
+    #[test]
+    fn every_document_can_be_read() {
+        let nest = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
+        assert_eq!(parse(&nest(128)).unwrap().to_string(), nest(128));
+        assert_eq!(parse(&nest(129)), Err(JsonError::TooDeep));
+        assert!(matches!(parse("[] []"), Err(JsonError::Syntax(_))));
     }
 
     #[test]

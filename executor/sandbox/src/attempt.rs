@@ -46,17 +46,13 @@ impl<'a> Attempt<'a> {
 
     fn answer(mut self, policy: &Policy, call: &Call<'_>, started: Instant, deadline: Instant) -> Option<Run> {
         self.store.set_hostcall_fuel(call.limits.output_bytes().max(run::HOSTCALL_BYTES));
-        if let Some(fuel) = call.limits.fuel() {
-            self.store.set_fuel(fuel).ok()?;
-        }
         let outcome = run::finish(self.call(policy, call, deadline)?, &call.limits);
         if matches!(outcome, Outcome::Stopped(_)) || deadline <= Instant::now() {
             return None;
         }
-        let fuel = call.limits.fuel().and_then(|given| Some(given.saturating_sub(self.store.get_fuel().ok()?)));
         let usage = Usage {
             wall_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-            fuel,
+            fuel: None,
             peak_memory_bytes: self.store.data().peak as u64,
             host_calls: 0,
             log_truncated: false,

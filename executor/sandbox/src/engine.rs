@@ -135,6 +135,7 @@ impl Linked {
 pub struct Compiler {
     engine: Engine,
     hash: [u8; 32],
+    metered: bool,
 }
 
 impl Compiler {
@@ -144,7 +145,7 @@ impl Compiler {
         config.parallel_compilation(false);
         let engine = Engine::new(&config).map_err(OpenError::engine)?;
         let hash = engine_hash(&engine);
-        Ok(Self { engine, hash })
+        Ok(Self { engine, hash, metered })
     }
 
     /// Identifies the engine that it compiles for.
@@ -155,7 +156,9 @@ impl Compiler {
     /// Compiles a component that was inspected. Takes seconds of one core for large ones.
     pub fn compile(&self, facts: &Facts, component: &[u8]) -> Result<Artifact, OpenError> {
         let compile = |bytes: &[u8]| self.engine.precompile_component(bytes);
-        let twin = twin::of(component).and_then(|twin| compile(&twin).ok()).unwrap_or_default();
+        // A twin has fewer instructions around the policy's: where fuel is counted, that would show.
+        let twin = if self.metered { None } else { twin::of(component) };
+        let twin = twin.and_then(|twin| compile(&twin).ok()).unwrap_or_default();
         let code = Code { component: compile(component).map_err(OpenError::compile)?, twin };
         Ok(Artifact::new(facts.digest, self.hash, code))
     }

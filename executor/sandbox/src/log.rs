@@ -51,7 +51,7 @@ pub struct LogLine<'a> {
 }
 
 /// The longest single line in bytes.
-const MAX_LINE: usize = 8 * 1024;
+pub(crate) const MAX_LINE: usize = 8 * 1024;
 /// The longest context of a line in bytes.
 const MAX_CONTEXT: usize = 128;
 /// What a line costs beside its text, so that empty lines are bounded too.

@@ -104,7 +104,8 @@ impl OpenError {
 
     #[expect(clippy::needless_pass_by_value, reason = "is given to `map_err`")]
     fn link(error: wasmtime::Error) -> Self {
-        let why = shorten(&error.root_cause().to_string(), 300);
+        // The outer errors name the import, the inner ones say what is wrong with it.
+        let why = shorten(&format!("{error:#}"), 300);
         Self::Refused(Refusal::new(RefusalCode::UnknownImport, format!("the component cannot be linked: {why}")))
     }
 }
@@ -163,7 +164,16 @@ fn map(engine: &Engine, code: &[u8]) -> Result<Component, OpenError> {
     // SAFETY: an `Artifact` is made only by `Compiler`, by our own child process, or by `Artifact::unseal` after its
     // MAC under our key was checked; the memory file is sealed, so it is those bytes that are mapped.
     let component = unsafe { Component::deserialize_file(engine, path) };
-    component.map_err(|error| OpenError::internal(format!("compiled code does not load: {}", error.root_cause())))
+    component.map_err(|error| not_mapped(&error))
+}
+
+/// What the pool has no room for is the component's fault; anything else is ours.
+fn not_mapped(error: &wasmtime::Error) -> OpenError {
+    let why = error.root_cause().to_string();
+    if why.contains("exceeds the") {
+        return Refusal::new(RefusalCode::TooComplex, shorten(&why, 300)).into();
+    }
+    OpenError::internal(format!("compiled code does not load: {why}"))
 }
 
 fn sealed_copy(bytes: &[u8]) -> std::io::Result<std::fs::File> {
@@ -194,7 +204,10 @@ impl Module {
             initial_memory_bytes: initial_memory(component),
             code_bytes: artifact.code().component.len().saturating_add(artifact.code().twin.len()),
             stateful: component.get_export_index(None, STATE).is_some(),
-            uses_context: component.component_type().imports(&engine).any(|(name, _)| name.starts_with("wasi:keyvalue/store")),
+            uses_context: component
+                .component_type()
+                .imports(&engine)
+                .any(|(name, _)| name.starts_with("wasi:keyvalue/store")),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

@@ -125,7 +125,7 @@ pub enum RunError {
 
 /// A policy that may be alive.
 pub struct Instance {
-    policy: Policy,
+    policy: Arc<Policy>,
     live: Option<Live>,
     /// Whether it is dropped after one run, so that nothing it remembers matters.
     once: bool,
@@ -139,13 +139,13 @@ struct Live {
 
 impl Instance {
     /// A resident instance: comes to life with its first run and lives on.
-    pub fn new(policy: Policy) -> Self {
-        Self { policy, live: None, once: false }
+    pub fn new(policy: impl Into<Arc<Policy>>) -> Self {
+        Self { policy: policy.into(), live: None, once: false }
     }
 
     /// An instance for one run.
-    pub fn once(policy: Policy) -> Self {
-        Self { policy, live: None, once: true }
+    pub fn once(policy: impl Into<Arc<Policy>>) -> Self {
+        Self { policy: policy.into(), live: None, once: true }
     }
 
     /// Whether it is initialised and would keep its memory into the next run.
@@ -362,13 +362,25 @@ fn classify(error: &wasmtime::Error, state: &State, limits: &Limits) -> Result<S
             format!("the policy used up its {} units of fuel", limits.fuel().unwrap_or(0)),
         ),
         Some(Trap::StackOverflow) => Stop::new(StopKind::StackOverflow, "the policy recursed too deeply"),
-        Some(Trap::UnreachableCodeReached) | None if state.memory.refused => out_of_memory(limits),
+        Some(Trap::UnreachableCodeReached) if state.memory.refused => out_of_memory(limits),
         Some(trap) => Stop::new(StopKind::Trap, format!("the policy trapped: {}", plain(&trap.to_string()))),
         None if cause.contains("too much data") && in_guest => {
             Stop::new(StopKind::HostcallLimit, "the policy handed too much data to the host in one call")
         }
+        None if cause.contains("total size of fields") => {
+            Stop::new(StopKind::HostcallLimit, "the policy made headers larger than a request may have")
+        }
+        None if cause.contains("exceeds memory limits") => out_of_memory(limits),
         None if cause.contains("too much data") => Stop::new(StopKind::OutputTooLarge, too_large(limits)),
         None if in_guest => Stop::new(StopKind::Trap, format!("the policy was stopped: {}", shorten(&cause, 200))),
+        // More than it may answer, since it is more than it has, or an address that is none.
+        None if cause.contains("string pointer/length out of bounds") => {
+            let claimed = format!("{}, or than all its memory", too_large(limits));
+            Stop::new(StopKind::OutputTooLarge, claimed)
+        }
+        None if cause.contains("realloc return") => {
+            Stop::new(StopKind::Trap, "the policy's allocator gave an address that cannot be used")
+        }
         None => Stop::new(StopKind::BadOutput, format!("the policy's answer cannot be read: {}", shorten(&cause, 200))),
     };
     Ok(stop)

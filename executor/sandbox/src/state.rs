@@ -7,12 +7,7 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use wasmtime::{ResourceLimiter, component::ResourceTable};
 use wasmtime_wasi_http::WasiHttpCtx;
 
-use crate::{
-    context::Bucket,
-    imports::http::Hooks,
-    log::Log,
-    recorder::Recorder,
-};
+use crate::{context::Bucket, imports::http::Hooks, log::Log, recorder::Recorder};
 
 /// Calls from one guest call to the host, of all kinds together. Past it the guest is stopped.
 pub(crate) const MAX_HOST_CALLS: u64 = 100_000;

@@ -13,8 +13,8 @@
 
 use wasm_encoder::{Encode as _, Module, RawSection, SectionId};
 use wasmparser::{
-    BinaryReader, CanonicalFunction, CanonicalOption, ComponentAlias, ExternalKind, Instance, InstantiationArgKind, Parser,
-    Payload, TypeRef,
+    BinaryReader, CanonicalFunction, CanonicalOption, ComponentAlias, ExternalKind, Instance, InstantiationArgKind,
+    Parser, Payload, TypeRef,
 };
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -107,25 +107,29 @@ impl<'a> Structure<'a> {
     fn visit(&mut self, payload: Payload<'a>) -> Option<()> {
         match payload {
             Payload::ModuleSection { unchecked_range, .. } => self.modules.push(unchecked_range),
-            Payload::InstanceSection(section) => section.into_iter().try_for_each(|made| self.instance(made.ok()?))?,
-            Payload::ComponentAliasSection(section) => section.into_iter().try_for_each(|alias| self.alias(alias.ok()?))?,
-            Payload::ComponentCanonicalSection(section) => section.into_iter().try_for_each(|function| self.canonical(function.ok()?))?,
+            Payload::InstanceSection(section) => section.into_iter().try_for_each(|made| self.instance(&made.ok()?))?,
+            Payload::ComponentAliasSection(section) => {
+                section.into_iter().try_for_each(|alias| self.alias(&alias.ok()?))?
+            }
+            Payload::ComponentCanonicalSection(section) => {
+                section.into_iter().try_for_each(|function| self.canonical(function.ok()?))?
+            }
             _ => {}
         }
         Some(())
     }
 
-    fn instance(&mut self, made: Instance<'a>) -> Option<()> {
+    fn instance(&mut self, made: &Instance<'a>) -> Option<()> {
         match made {
             Instance::Instantiate { module_index, args } => {
-                for arg in &args {
+                for arg in args {
                     let InstantiationArgKind::Instance = arg.kind;
                     self.shared.push(arg.index);
                 }
-                self.instances.push(Made::Of { module: module_index });
+                self.instances.push(Made::Of { module: *module_index });
             }
             Instance::FromExports(exports) => {
-                for export in &exports {
+                for export in exports {
                     self.share(export.kind, export.index)?;
                 }
                 self.instances.push(Made::Together);
@@ -146,8 +150,10 @@ impl<'a> Structure<'a> {
         Some(())
     }
 
-    fn alias(&mut self, alias: ComponentAlias<'a>) -> Option<()> {
-        let ComponentAlias::CoreInstanceExport { kind, instance_index: instance, name } = alias else { return Some(()) };
+    fn alias(&mut self, alias: &ComponentAlias<'a>) -> Option<()> {
+        let ComponentAlias::CoreInstanceExport { kind, instance_index: instance, name } = *alias else {
+            return Some(());
+        };
         match kind {
             ExternalKind::Func => self.functions.push(Some(Held { instance, name })),
             ExternalKind::Memory => self.memories.push(Some(Held { instance, name })),
@@ -159,7 +165,9 @@ impl<'a> Structure<'a> {
 
     fn canonical(&mut self, function: CanonicalFunction) -> Option<()> {
         match function {
-            CanonicalFunction::Lift { core_func_index, options, .. } => self.lifts.push(Lift { function: core_func_index, options }),
+            CanonicalFunction::Lift { core_func_index, options, .. } => {
+                self.lifts.push(Lift { function: core_func_index, options })
+            }
             CanonicalFunction::Lower { .. }
             | CanonicalFunction::ResourceDrop { .. }
             | CanonicalFunction::ResourceNew { .. }
@@ -174,14 +182,17 @@ impl<'a> Structure<'a> {
     /// No other function may be lifted but those of `state`: by their types, each of the exported functions can then
     /// only be the one of its name.
     fn rule_module(&self, component: &'a [u8]) -> Option<&'a [u8]> {
-        let known = |lift: &Lift| self.function(lift.function).is_some_and(|held| held.name.starts_with(RULE) || held.name.starts_with(STATE));
+        let known = |lift: &Lift| {
+            self.function(lift.function).is_some_and(|held| held.name.starts_with(RULE) || held.name.starts_with(STATE))
+        };
         if !self.lifts.iter().all(known) {
             return None;
         }
         let mut found = None;
         for name in ["init", "eval", "management"] {
             let export = format!("{RULE}#{name}");
-            let mut lifts = self.lifts.iter().filter(|lift| self.function(lift.function).is_some_and(|held| held.name == export));
+            let mut lifts =
+                self.lifts.iter().filter(|lift| self.function(lift.function).is_some_and(|held| held.name == export));
             let (lift, None) = (lifts.next()?, lifts.next()) else { return None };
             let instance = self.function(lift.function)?.instance;
             self.has_usual_options(lift, instance, &export)?;
@@ -209,7 +220,9 @@ impl<'a> Structure<'a> {
             CanonicalOption::UTF8 => true,
             CanonicalOption::Memory(idx) => is(self.memories.get(*idx as usize).copied().flatten(), "memory"),
             CanonicalOption::Realloc(idx) => is(self.function(*idx), "cabi_realloc"),
-            CanonicalOption::PostReturn(idx) => self.function(*idx).is_some_and(|held| held.instance == instance && held.name == post_return),
+            CanonicalOption::PostReturn(idx) => {
+                self.function(*idx).is_some_and(|held| held.instance == instance && held.name == post_return)
+            }
             _ => false,
         });
         usual.then_some(())
@@ -249,10 +262,13 @@ const TRAP: [u8; 4] = [3, 0x00, 0x00, 0x0b];
 
 /// The types of the imported functions; none if anything else is imported.
 fn imported_types(section: wasmparser::ImportSectionReader<'_>) -> Option<Vec<u32>> {
-    section.into_imports().map(|import| match import.ok()?.ty {
-        TypeRef::Func(ty) => Some(ty),
-        _ => None,
-    }).collect()
+    section
+        .into_imports()
+        .map(|import| match import.ok()?.ty {
+            TypeRef::Func(ty) => Some(ty),
+            _ => None,
+        })
+        .collect()
 }
 
 /// A section's vector with `n` more entries in front.

@@ -99,7 +99,7 @@ impl Executor {
             context: context.as_ref().map(|context| context.bucket()),
             recorder: Arc::clone(recorder),
         };
-        let mut instance = Instance::once(ready.policy.clone());
+        let mut instance = Instance::once(Arc::clone(&ready.policy));
         let run = run(sandbox, &mut instance, call).await?;
         if let Some(context) = context {
             contexts.commit(&context).await?;

@@ -1,7 +1,8 @@
 //! The listeners: accept, serve, and stop without losing an answer.
 //!
-//! Two sockets, one loop each. A request on the main one meets, in this order: [`guard`] (may it come in at all),
-//! the hot route, which is matched here and answered by [`execute`], and the router with everything else.
+//! Two sockets, one loop each. A request on the main one meets, in this order: [`wire`] (has it one meaning only),
+//! [`guard`] (may it come in at all), the hot route, which is matched here and answered by [`execute`], and the router
+//! with everything else.
 
 mod admin;
 mod body;
@@ -9,6 +10,7 @@ mod execute;
 mod guard;
 mod policies;
 mod reply;
+mod wire;
 
 use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -133,7 +135,7 @@ async fn accept<S, F>(
             }
         };
         drop(stream.set_nodelay(true));
-        let connection = http1.serve_connection(TokioIo::new(stream), service_fn(service.clone()));
+        let connection = http1.serve_connection(TokioIo::new(wire::Strict::new(stream)), service_fn(service.clone()));
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {

@@ -4,14 +4,17 @@
 //! from the registry and loaded, which may fetch and compile; that happens in the background when a policy is
 //! created, and in the request that needs it otherwise.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
+use arc_swap::ArcSwap;
 use lictor_loader::{LoadCode, LoadError, Loader, Wanted};
 use lictor_model::{
     Capabilities, Draft, Filter, Limits, PolicySpec, PolicyUri, Update, limits::Ceiling, record::PolicyKind,
 };
 use lictor_sandbox::Policy;
-use moka::sync::Cache;
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -24,7 +27,7 @@ use crate::{
 };
 
 /// Policies that are kept ready to run.
-const MAX_READY: u64 = 10_000;
+const MAX_READY: usize = 10_000;
 /// Policies that are loaded in the background at the same time.
 const LOADS_AT_ONCE: usize = 4;
 
@@ -60,7 +63,10 @@ struct Parts {
     contexts: Contexts,
     metrics: Metrics,
     bounds: Bounds,
-    ready: Cache<String, Arc<Ready>>,
+    /// PERF: read by every call and never locked; each change makes another map.
+    ready: ArcSwap<HashMap<String, Arc<Ready>>>,
+    /// Changes of records so far. Held while `ready` is changed, and for nothing else.
+    changes: Mutex<u64>,
     loads: Arc<Semaphore>,
     tasks: TaskTracker,
 }
@@ -68,7 +74,7 @@ struct Parts {
 /// A policy that can run: one version of its record, loaded.
 pub struct Ready {
     /// What is run.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// What a call of it may use.
     pub limits: Limits,
     /// Calls at the same time, if bounded.
@@ -85,8 +91,20 @@ impl Policies {
         bounds: Bounds,
         tasks: TaskTracker,
     ) -> Self {
-        let (ready, loads) = (Cache::new(MAX_READY), Arc::new(Semaphore::new(LOADS_AT_ONCE)));
-        Self { parts: Arc::new(Parts { store, loader, contexts, metrics, bounds, ready, loads, tasks }) }
+        let (ready, loads) = (ArcSwap::default(), Arc::new(Semaphore::new(LOADS_AT_ONCE)));
+        Self {
+            parts: Arc::new(Parts {
+                store,
+                loader,
+                contexts,
+                metrics,
+                bounds,
+                ready,
+                changes: Mutex::default(),
+                loads,
+                tasks,
+            }),
+        }
     }
 
     /// Takes up the loads that an earlier process did not finish.
@@ -135,7 +153,7 @@ impl Policies {
                 // Somebody else changed it in between: their change counts, and this one is applied to it.
                 continue;
             }
-            self.parts.ready.invalidate(uri);
+            self.parts.changed(uri);
             if !keep_load || old != *new {
                 self.load_in_background(new.to_string());
             }
@@ -146,7 +164,7 @@ impl Policies {
     /// Removes a policy and its context.
     pub async fn delete(&self, uri: &str) -> Result<(), Error> {
         let found = self.parts.store.delete_policy(uri).await?;
-        self.parts.ready.invalidate(uri);
+        self.parts.changed(uri);
         self.parts.contexts.forget(uri).await;
         if found { Ok(()) } else { Err(not_found()) }
     }
@@ -170,7 +188,7 @@ impl Policies {
 
     /// The policy if it is ready in memory.
     pub fn in_memory(&self, uri: &str) -> Option<Arc<Ready>> {
-        self.parts.ready.get(uri)
+        self.parts.ready.load().get(uri).cloned()
     }
 
     /// The policy, made ready if it is not.
@@ -199,6 +217,7 @@ impl Policies {
 
     async fn make_ready(&self, uri: &str) -> Result<Arc<Ready>, Error> {
         loop {
+            let seen = self.parts.changes();
             let row = self.parts.store.policy(uri).await?.ok_or_else(not_found)?;
             let revision = row.revision;
             if let LoadState::Failed { code, message } = &row.load
@@ -207,12 +226,10 @@ impl Policies {
                 return Err(Error::new(ErrorKind::Load(code), message.clone()));
             }
             let ready = self.load(uri, row).await?;
-            self.parts.ready.insert(uri.to_owned(), Arc::clone(&ready));
-            // A change between the read and the insert has not seen this entry: it would stay for ever.
-            if self.parts.store.revision(uri).await? == Some(revision) {
+            // What changed since the record was read may have been this record: then it is not what is in force.
+            if self.parts.keep(uri, &ready, seen) || self.parts.store.revision(uri).await? == Some(revision) {
                 return Ok(ready);
             }
-            self.parts.ready.invalidate(uri);
         }
     }
 
@@ -271,7 +288,46 @@ impl Policies {
         };
         let slots = usize::try_from(limits.max_concurrency()).ok().filter(|n| 0 < *n);
         let slots = slots.map(|n| Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS))));
-        Ok(Ready { policy, limits, slots })
+        Ok(Ready { policy: Arc::new(policy), limits, slots })
+    }
+}
+
+impl Parts {
+    fn lock(&self) -> MutexGuard<'_, u64> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changes(&self) -> u64 {
+        *self.lock()
+    }
+
+    /// Forgets what is ready of a record that was changed or removed.
+    fn changed(&self, uri: &str) {
+        let mut changes = self.lock();
+        *changes = changes.saturating_add(1);
+        if self.ready.load().contains_key(uri) {
+            let mut ready = HashMap::clone(&self.ready.load());
+            ready.remove(uri);
+            self.ready.store(Arc::new(ready));
+        }
+    }
+
+    /// Keeps `ready` for the next calls if no record was changed since `seen`.
+    fn keep(&self, uri: &str, ready: &Arc<Ready>, seen: u64) -> bool {
+        let changes = self.lock();
+        if *changes != seen {
+            return false;
+        }
+        let mut all = HashMap::clone(&self.ready.load());
+        if MAX_READY <= all.len()
+            && let Some(other) = all.keys().next().cloned()
+        {
+            tracing::debug!(policy = other, "too many policies are ready: this one goes");
+            all.remove(&other);
+        }
+        all.insert(uri.to_owned(), Arc::clone(ready));
+        self.ready.store(Arc::new(all));
+        true
     }
 }
 

@@ -4,12 +4,17 @@
 //! the machine. A policy's document is kept whole; the columns beside it are what queries narrow by and what loading
 //! found.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::atomic::{AtomicI64, Ordering},
+    time::{Duration, SystemTime},
+};
 
-use lictor_model::{Digest, PolicyUri};
+use lictor_model::{Digest, PolicyUri, json};
 use serde_json::{Map, Value};
 use sqlx::{
-    Row as _,
+    AssertSqlSafe, Row as _,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 
@@ -47,7 +52,7 @@ pub struct Store {
 pub struct PolicyRow {
     /// The record, normalised.
     pub document: Map<String, Value>,
-    /// Changes with every change of the record.
+    /// Another one with every change of the record, and never one that was there before.
     pub revision: i64,
     /// The component that loading found.
     pub component: Option<Digest>,
@@ -111,14 +116,15 @@ impl Store {
                 "the data directory was written by a later version of lictor",
             ));
         }
-        for migration in MIGRATIONS.iter().skip(done) {
-            sqlx::raw_sql(*migration).execute(&self.pool).await.map_err(failed)?;
+        // Each with its number in one transaction: a process that dies in between leaves a database that opens.
+        for (idx, migration) in MIGRATIONS.iter().enumerate().skip(done) {
+            let mut tx = self.pool.begin().await.map_err(failed)?;
+            sqlx::raw_sql(*migration).execute(&mut *tx).await.map_err(failed)?;
+            // A pragma takes no bound value.
+            let version = AssertSqlSafe(format!("PRAGMA user_version = {}", idx + 1));
+            sqlx::raw_sql(version).execute(&mut *tx).await.map_err(failed)?;
+            tx.commit().await.map_err(failed)?;
         }
-        // A pragma takes no bound value; this one is the number of entries of a constant.
-        sqlx::raw_sql(const { ["PRAGMA user_version = 0", "PRAGMA user_version = 1"][MIGRATIONS.len()] })
-            .execute(&self.pool)
-            .await
-            .map_err(failed)?;
         Ok(())
     }
 
@@ -142,6 +148,7 @@ impl Store {
         .bind(uri.as_str())
         .bind(name_of(document))
         .bind(text_of(document))
+        .bind(new_revision())
         .execute(&self.pool)
         .await
         .map_err(failed)?;
@@ -190,7 +197,7 @@ impl Store {
         keep_load: bool,
     ) -> Result<bool, Error> {
         let done = sqlx::query(
-            "UPDATE policies SET uri = ?1, name = ?2, document = ?3, revision = revision + 1,
+            "UPDATE policies SET uri = ?1, name = ?2, document = ?3, revision = ?7,
                 component_digest = CASE WHEN ?4 THEN component_digest END,
                 load_state = CASE WHEN ?4 THEN load_state ELSE 'pending' END,
                 load_code = CASE WHEN ?4 THEN load_code END,
@@ -203,6 +210,7 @@ impl Store {
         .bind(keep_load)
         .bind(uri.as_str())
         .bind(revision)
+        .bind(new_revision())
         .execute(&self.pool)
         .await;
         match done {
@@ -276,6 +284,16 @@ impl Store {
     }
 }
 
+/// A number that no record had before, also not one that was deleted: what finished loading late must not be taken for
+/// the loading of its successor.
+fn new_revision() -> i64 {
+    static LAST: AtomicI64 = AtomicI64::new(0);
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
+    let last = LAST.fetch_max(now, Ordering::Relaxed);
+    if last < now { now } else { LAST.fetch_add(1, Ordering::Relaxed) + 1 }
+}
+
 fn name_of(document: &Map<String, Value>) -> &str {
     document.get("name").and_then(Value::as_str).unwrap_or("")
 }
@@ -296,8 +314,11 @@ fn policy_row(row: &SqliteRow) -> Result<PolicyRow, Error> {
         "failed" => LoadState::Failed { code: text("load_code")?, message: text("load_message")? },
         _ => return Err(damaged("unknown load state")),
     };
+    let Value::Object(document) = json::parse(&document).map_err(|error| damaged(&error.to_string()))? else {
+        return Err(damaged("not an object"));
+    };
     Ok(PolicyRow {
-        document: serde_json::from_str(&document).map_err(|error| damaged(&error.to_string()))?,
+        document,
         revision: row.try_get("revision").map_err(failed)?,
         component: component.and_then(|text| text.parse().ok()),
         load,

@@ -36,7 +36,8 @@ fn hostile() -> Vec<(&'static str, Guest, Value, &'static str)> {
 
 fn load(server: &TestServer, name: &str, guest: &Guest) -> String {
     let mut record = record(name, &server.put_file(&format!("{name}.wasm"), &guest.component()));
-    record["limits"] = json!({"timeout_ms": 200});
+    // Who computes or waits for ever has its time cut by the call; others have all they need on a slow machine.
+    record["limits"] = json!({"timeout_ms": 60_000});
     server.load(&record)
 }
 
@@ -52,7 +53,8 @@ fn after_every_hostile_outcome_the_same_process_answers() {
     for (name, guest, input, code) in hostile() {
         let uri = load(&server, name, &guest);
         for _ in 0..3 {
-            let reply = server.execute(&uri, &input);
+            let query = if code == "timeout" { "?timeout_ms=50" } else { "" };
+            let reply = server.execute_as(query, &json!({"policy_rule_uri": uri, "input_data": input}));
             let body = reply.json();
             assert_eq!((reply.status, code_of(&body)), (200, code), "{name}: {body}");
             if code != "ok" {
@@ -104,11 +106,14 @@ fn others_are_answered_while_policies_compute_for_ever() {
         let spinning: Vec<_> = spins
             .iter()
             .map(|uri| {
-                scope.spawn(|| {
+                let (over, running, server) = (&over, &running, &server);
+                scope.spawn(move || {
                     let mut stopped = 0;
                     while !over.load(Ordering::Relaxed) {
                         running.fetch_add(1, Ordering::Relaxed);
-                        assert_eq!(server.execute(uri, &json!({})).refusal(), (200, "timeout".into()));
+                        let body = json!({"policy_rule_uri": uri, "input_data": {}});
+                        let reply = server.execute_as("?timeout_ms=200", &body);
+                        assert_eq!(reply.refusal(), (200, "timeout".into()));
                         stopped += 1;
                     }
                     stopped
@@ -140,14 +145,13 @@ fn others_are_answered_while_policies_compute_for_ever() {
 fn others_are_answered_while_a_hundred_policies_sleep() {
     let server = TestServer::start();
     let good = load(&server, "good", &Guest::echo());
-    let sleeps = {
-        let mut record = record("sleeps", &server.put_file("sleeps.wasm", &Guest::named("sleeps").component()));
-        record["limits"] = json!({"timeout_ms": 2000});
-        server.load(&record)
-    };
+    let sleeps = load(&server, "sleeps", &Guest::named("sleeps"));
+    let sleep = json!({"policy_rule_uri": sleeps, "input_data": 0});
     thread::scope(|scope| {
         for _ in 0..100 {
-            scope.spawn(|| assert_eq!(server.execute(&sleeps, &json!(0)).refusal(), (200, "timeout".into())));
+            scope.spawn(|| {
+                assert_eq!(server.execute_as("?timeout_ms=2000", &sleep).refusal(), (200, "timeout".into()));
+            });
         }
         for i in 0..100 {
             assert_eq!(server.execute(&good, &json!(i)).data(), i);
@@ -162,11 +166,7 @@ fn callers_that_go_away_leave_nothing_behind() {
     use std::io::Write as _;
     let server = TestServer::start();
     let good = load(&server, "good", &Guest::echo());
-    let uri = {
-        let mut record = record("spins", &server.put_file("s.wasm", &super::spins_in("$on_eval").component()));
-        record["limits"] = json!({"timeout_ms": 60_000});
-        server.load(&record)
-    };
+    let uri = load(&server, "spins", &super::spins_in("$on_eval"));
     let body = json!({"policy_rule_uri": uri, "input_data": {}}).to_string();
     for _ in 0..10 {
         let mut stream = server.client().connect().unwrap();
@@ -251,4 +251,32 @@ fn a_component_made_to_exhaust_the_compiler_leaves_the_server_alone() {
         assert!(compiled || load["code"] == "too_complex" || load["code"] == "not_a_component", "{uri}: {load}");
         assert_eq!(server.execute(&good, &json!(1)).data(), 1);
     }
+}
+
+// attack 24
+#[test]
+fn the_servers_log_stays_one_object_a_line() {
+    let server = TestServer::builder().config("log_format = \"json\"\n").start();
+    let uri = load(&server, "logs", &Guest::named("logs"));
+    // In JSON text the characters are written out; a guest in UTF-8 hands them over raw when it prints.
+    let guest = Guest::eval("(call $write (call $stdout) (i32.const 4096) (i32.const 41) (i32.const 16)) (call $null)");
+    let imports = Guest::new(
+        "(import \"wasi:cli/stdout@0.2.12\" \"get-stdout\" (func $stdout (result i32)))
+        (import \"wasi:io/streams@0.2.12\" \"[method]output-stream.blocking-write-and-flush\" (func $write (param i32 i32 i32 i32)))
+        (data (i32.const 4096) \"a\\00\\1b[2J\\ff\\0d\\7b\\22level\\22:\\22ERROR\\22,\\22forged\\22:1\\7d\\0atail    \")",
+    );
+    let prints = load(&server, "prints", &imports.and(guest.fields()));
+    for _ in 0..3 {
+        server.execute(&uri, &json!("x\n{\"level\":\"ERROR\"}\u{1b}[2J")).data();
+        server.execute(&prints, &json!({})).data();
+    }
+    let log = eventually("the lines of the guests", || {
+        let log = server.log();
+        if log.matches("tail").count() == 3 { Ok(log) } else { Err(log) }
+    });
+    for line in log.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(line.get("timestamp").is_some() && line.get("forged").is_none(), "{line}");
+    }
+    assert!(!log.contains('\u{1b}') && !log.contains('\0'));
 }

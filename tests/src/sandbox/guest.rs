@@ -72,6 +72,11 @@ impl Guest {
         self
     }
 
+    /// The fields that it was made of.
+    pub fn fields(&self) -> &str {
+        &self.fields
+    }
+
     /// The limits of its memory in pages, as text: `2`, or `2 10`.
     #[must_use]
     pub fn memory(mut self, limits: &str) -> Self {

@@ -23,6 +23,7 @@ impl State {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "is given to `map_err`")]
 fn refused(error: QuotaError) -> Error {
     Error::Other(error.to_string())
 }

@@ -2,12 +2,11 @@
 
 mod measure;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use clap::Args;
 use lictor_model::{Limits, Outcome};
-use lictor_sandbox::{Instance, LogLine, Op, Policy, Recorder, Sandbox};
+use lictor_sandbox::{Instance, LogLine, Op, Policy, Recorder, Sandbox, context::Bucket};
 use serde::Serialize;
 
 use super::{
@@ -54,10 +53,12 @@ Examples:
 /// What is measured: one policy and one question.
 struct Subject {
     sandbox: Sandbox,
-    policy: Policy,
+    policy: Arc<Policy>,
     limits: Limits,
     input: String,
     parameters: Option<String>,
+    /// The policy's, and so shared by all of its calls.
+    context: Arc<Bucket>,
 }
 
 #[derive(Serialize)]
@@ -91,16 +92,17 @@ impl Bench {
         let found = Found::at(&self.run.policy.policy, self.run.policy.record.as_deref())?;
         let limits = self.run.policy.limits(&found.spec.limits)?;
         let host = Host::sized(allow_private, self.threads.saturating_add(2))?;
-        let policy = self.run.policy(&found, settings.as_deref(), host.load(&found.component, &limits)?);
+        let policy = Arc::new(self.run.policy(&found, settings.as_deref(), host.load(&found.component, &limits)?));
+        let context = Arc::default();
         let op = Op::Eval { parameters: parameters.as_deref(), input: &input };
-        let run = host.run(&mut Instance::new(policy.clone()), call(op, limits, Arc::new(Aloud)))?;
+        let run = host.run(&mut Instance::once(Arc::clone(&policy)), call(op, limits, &context, &Aloud::recorder()))?;
         if self.run.usage {
             print::note(format_args!("usage: {}", serde_json::json!(run.usage)));
         }
         if !matches!(run.outcome, Outcome::Finished(_)) {
             return answer::print(&run, false).and(Err(Failure::Policy));
         }
-        Ok(Subject { sandbox: host.sandbox.clone(), policy, limits, input, parameters })
+        Ok(Subject { sandbox: host.sandbox.clone(), policy, limits, input, parameters, context })
     }
 }
 

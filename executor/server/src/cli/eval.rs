@@ -88,6 +88,6 @@ fn once(flags: &RunFlags, parameters: Option<&str>, op: Op<'_>) -> Result<(), Fa
     if let Some(parameters) = parameters {
         policy.parameters = parameters.into();
     }
-    let run = host.run(&mut Instance::new(policy), call(op, limits, Arc::new(Aloud)))?;
+    let run = host.run(&mut Instance::once(policy), call(op, limits, &Arc::default(), &Aloud::recorder()))?;
     answer::print(&run, flags.usage)
 }

@@ -77,14 +77,20 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
         .map_err(|error| Failure::Internal(format!("no runtime: {error}")))
 }
 
-/// A call of a command, with an empty context of its own.
-pub(super) fn call<'a>(op: Op<'a>, limits: Limits, recorder: Arc<dyn Recorder>) -> Call<'a> {
+/// A call of a command. Nothing keeps its context but the caller.
+pub(super) fn call<'a>(op: Op<'a>, limits: Limits, context: &Arc<Bucket>, recorder: &Arc<dyn Recorder>) -> Call<'a> {
     let facts = CallFacts { id: "cli", origin: "cli" };
-    Call { op, limits, facts, context: Some(Arc::new(Bucket::default())), recorder }
+    Call { op, limits, facts, context: Some(Arc::clone(context)), recorder: Arc::clone(recorder) }
 }
 
 /// Passes on what the guest says, on standard error.
 pub(super) struct Aloud;
+
+impl Aloud {
+    pub(super) fn recorder() -> Arc<dyn Recorder> {
+        Arc::new(Self)
+    }
+}
 
 impl Recorder for Aloud {
     fn log(&self, line: LogLine<'_>) {

@@ -84,6 +84,8 @@ where
 {
     let text = read_text(request, max).await?;
     let mut deserializer = serde_json::Deserializer::from_str(&text);
+    // `read_text` has seen to the depth.
+    deserializer.disable_recursion_limit();
     let value = Distinct.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     value.map_err(|error| Error::new(ErrorKind::NotJson, format!("the body is not what is read here: {error}")))
 }

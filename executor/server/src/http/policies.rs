@@ -3,12 +3,13 @@
 use axum::{
     Router,
     body::Body,
-    extract::{Path, Request, State},
-    http::Method,
+    extract::{FromRequestParts, Path, Request, State},
+    http::{Method, request::Parts},
     response::{IntoResponse as _, Response},
     routing::{any, get, post},
 };
 use http_body_util::BodyExt as _;
+use lictor_model::FieldError;
 use serde_json::{Value, json};
 
 use super::{Reply, body, reply};
@@ -56,6 +57,21 @@ fn answer(result: Result<Reply, Error>) -> Response {
     reply.map(|body| Body::new(body.map_err(|never| match never {}))).into_response()
 }
 
+/// What a path names, decoded. One that cannot be decoded is refused in the envelope like everything else.
+struct Named(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let Ok(Path(uri)) = Path::from_request_parts(parts, state).await else {
+            let error = FieldError::new("policy_rule_uri", "is not UTF-8 where the path is percent-encoded");
+            return Err(answer(Ok(reply::refusal(&error.into()))));
+        };
+        Ok(Self(uri))
+    }
+}
+
 async fn create(State(routes): State<Routes>, request: Request) -> Response {
     answer(
         async {
@@ -67,11 +83,11 @@ async fn create(State(routes): State<Routes>, request: Request) -> Response {
     )
 }
 
-async fn read(State(routes): State<Routes>, Path(uri): Path<String>) -> Response {
+async fn read(State(routes): State<Routes>, Named(uri): Named) -> Response {
     answer(routes.app.policies.read(&uri).await.map(|record| reply::success(&Value::Object(record), &[])))
 }
 
-async fn update(State(routes): State<Routes>, Path(uri): Path<String>, request: Request) -> Response {
+async fn update(State(routes): State<Routes>, Named(uri): Named, request: Request) -> Response {
     answer(
         async {
             let change = body::read_value(request, routes.max_body).await?;
@@ -82,7 +98,7 @@ async fn update(State(routes): State<Routes>, Path(uri): Path<String>, request: 
     )
 }
 
-async fn remove(State(routes): State<Routes>, Path(uri): Path<String>) -> Response {
+async fn remove(State(routes): State<Routes>, Named(uri): Named) -> Response {
     answer(routes.app.policies.delete(&uri).await.map(|()| reply::success(&json!("Policy deleted successfully."), &[])))
 }
 

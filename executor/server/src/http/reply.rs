@@ -9,7 +9,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::{Response, StatusCode, header};
 use lictor_model::{Outcome, Usage};
 use lictor_sandbox::Run;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Reply;
 use crate::error::{Error, ErrorKind};
@@ -66,16 +66,21 @@ pub(super) fn registry_refusal(error: &Error) -> Reply {
 }
 
 fn refuse(error: &Error, status: StatusCode) -> Reply {
-    let mut body = json!({"success": false, "code": error.kind().code(), "message": error.message()});
-    if let Some(field) = error.field() {
-        body["field"] = json!(field);
-    }
+    let mut message = error.message().to_owned();
+    let mut id = None;
     if error.kind() == ErrorKind::Internal {
-        let id = uuid::Uuid::now_v7().to_string();
-        tracing::error!(id, error = error.chain(), "a request failed for a reason of ours");
-        body["message"] = json!(format!("{}; the log has more under the id {id}", error.message()));
-        body["id"] = json!(id);
+        let made = uuid::Uuid::now_v7().to_string();
+        tracing::error!(id = made, error = error.chain(), "a request failed for a reason of ours");
+        message = format!("{message}; the log has more under the id {made}");
+        id = Some(made);
     }
+    let body = object([
+        ("success", Some(json!(false))),
+        ("code", Some(json!(error.kind().code()))),
+        ("message", Some(json!(message))),
+        ("field", error.field().map(|field| json!(field))),
+        ("id", id.map(|id| json!(id))),
+    ]);
     let mut reply = with_status(status, body.to_string());
     if matches!(error.kind(), ErrorKind::Busy | ErrorKind::ShuttingDown) {
         reply.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
@@ -86,12 +91,15 @@ fn refuse(error: &Error, status: StatusCode) -> Reply {
     reply
 }
 
+/// An object of the fields that are there.
+fn object<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
+    fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect::<Map<_, _>>().into()
+}
+
 /// A success with `data` and what the caller should know.
 pub(super) fn success(data: &Value, warnings: &[String]) -> Reply {
-    let mut body = json!({"success": true, "data": data});
-    if !warnings.is_empty() {
-        body["warnings"] = json!(warnings);
-    }
+    let warnings = (!warnings.is_empty()).then(|| json!(warnings));
+    let body = object([("success", Some(json!(true))), ("data", Some(data.clone())), ("warnings", warnings)]);
     with_status(StatusCode::OK, body.to_string())
 }
 
@@ -132,15 +140,12 @@ fn success_around(output: &str, usage: Option<&Usage>) -> String {
 
 /// The failure twice: in the envelope, and in `data` for clients that read only that.
 fn failed(code: &str, message: &str, failure: Option<&Value>, usage: Option<&Usage>) -> String {
-    let mut body = json!({"success": false, "code": code, "message": message});
-    body["data"] = body.clone();
-    if let Some(failure) = failure {
-        body["failure"] = failure.clone();
-    }
-    if let Some(usage) = usage {
-        body["usage"] = json!(usage);
-    }
-    body.to_string()
+    let body = json!({"success": false, "code": code, "message": message});
+    let Value::Object(mut whole) = body.clone() else { return body.to_string() };
+    whole.insert("data".into(), body);
+    whole.extend(failure.map(|failure| ("failure".to_owned(), failure.clone())));
+    whole.extend(usage.map(|usage| ("usage".to_owned(), json!(usage))));
+    Value::Object(whole).to_string()
 }
 
 /// The router's answer with its body as ready bytes.

@@ -60,7 +60,7 @@ fn measure_here(subject: &Subject, mode: Mode, time: Duration) -> Result<Times, 
         let (warm, end) = (Instant::now() + time / WARM_UP, Instant::now() + time);
         let mut times = Times::new();
         let recorder: Arc<dyn Recorder> = Arc::new(Silent);
-        let mut instance = Instance::new(subject.policy.clone());
+        let mut instance = subject.instance(mode);
         loop {
             let before = Instant::now();
             if end <= before {
@@ -69,7 +69,7 @@ fn measure_here(subject: &Subject, mode: Mode, time: Duration) -> Result<Times, 
             let ended = run(&subject.sandbox, &mut instance, subject.call(&recorder)).await?;
             if mode == Mode::Fresh {
                 // Giving the memory back is a part of the call.
-                instance = Instance::new(subject.policy.clone());
+                instance = subject.instance(mode);
             }
             if warm <= before {
                 times.add(before.elapsed(), matches!(ended.outcome, Outcome::Finished(_)));
@@ -79,9 +79,14 @@ fn measure_here(subject: &Subject, mode: Mode, time: Duration) -> Result<Times, 
 }
 
 impl Subject {
+    fn instance(&self, mode: Mode) -> Instance {
+        let policy = Arc::clone(&self.policy);
+        if mode == Mode::Fresh { Instance::once(policy) } else { Instance::new(policy) }
+    }
+
     fn call(&self, recorder: &Arc<dyn Recorder>) -> Call<'_> {
         let op = Op::Eval { parameters: self.parameters.as_deref(), input: &self.input };
-        call(op, self.limits, Arc::clone(recorder))
+        call(op, self.limits, &self.context, recorder)
     }
 }
 

@@ -1,0 +1,225 @@
+//! What comes in, watched for requests that could mean two things.
+//!
+//! hyper takes lines that end in a bare LF, and of a request with both a length and chunks it takes the chunks; a
+//! proxy in front of it may read either differently, and then one request hides in another. [`Strict`] follows the
+//! requests of a connection line by line and body by body, and where one is ambiguous it spoils the end of that
+//! line, so that hyper refuses it: 400, and the connection is closed. It never changes a request that is not refused.
+//!
+//! After a chunked body, whose end it would have to find as hyper does, it lets everything through: hyper's own
+//! reading of chunks is strict.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The longest name that is looked for, with its colon.
+const LONGEST: usize = b"transfer-encoding:".len();
+
+/// A connection whose ambiguous requests are refused.
+pub(super) struct Strict<S> {
+    inner: S,
+    watch: Watch,
+}
+
+impl<S> Strict<S> {
+    pub(super) fn new(inner: S) -> Self {
+        Self { inner, watch: Watch::Head(Head::default()) }
+    }
+}
+
+/// Where in the stream of requests we are.
+#[derive(Debug)]
+enum Watch {
+    Head(Head),
+    /// So many bytes of a body are to come.
+    Body(u64),
+    /// Nothing is looked at any more.
+    Off,
+}
+
+/// The head of a request, up to where it is known.
+#[derive(Debug, Default)]
+struct Head {
+    /// The start of the current line, in lower case.
+    start: [u8; LONGEST],
+    /// The length of the current line, without its end.
+    line: usize,
+    last: u8,
+    /// Whether there was a line with something in it.
+    begun: bool,
+    chunked: bool,
+    length: Option<u64>,
+    /// The number in the current line, if that is a length.
+    digits: Option<u64>,
+}
+
+impl Watch {
+    /// Looks at what came, and spoils what is ambiguous.
+    fn look(&mut self, mut bytes: &mut [u8]) {
+        while !bytes.is_empty() {
+            let n = match self {
+                Self::Off => return,
+                Self::Body(left) => {
+                    let n = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                    *left = left.saturating_sub(n as u64);
+                    if *left == 0 {
+                        *self = Self::Head(Head::default());
+                    }
+                    n
+                }
+                Self::Head(head) => {
+                    let mut n = 0_usize;
+                    let next = bytes.iter_mut().find_map(|b| {
+                        n = n.saturating_add(1);
+                        head.take(b)
+                    });
+                    if let Some(next) = next {
+                        *self = next;
+                    }
+                    n
+                }
+            };
+            bytes = bytes.get_mut(n..).unwrap_or_default();
+        }
+    }
+}
+
+impl Head {
+    /// Takes one byte, and spoils it if it makes the request ambiguous. At the end of the head, says what follows.
+    fn take(&mut self, b: &mut u8) -> Option<Watch> {
+        if *b != b'\n' {
+            self.grow(*b);
+            return None;
+        }
+        self.length = self.digits.take().or(self.length);
+        self.chunked |= LONGEST <= self.line && self.start == *b"transfer-encoding:";
+        if self.last != b'\r' || (self.chunked && self.length.is_some()) {
+            *b = 0;
+            return Some(Watch::Off);
+        }
+        let over = self.line == 0 && self.begun;
+        (self.begun, self.line) = (self.begun || self.line != 0, 0);
+        over.then(|| self.body())
+    }
+
+    fn body(&self) -> Watch {
+        match self.length {
+            _ if self.chunked => Watch::Off,
+            None | Some(0) => Watch::Head(Self::default()),
+            Some(length) => Watch::Body(length),
+        }
+    }
+
+    fn grow(&mut self, b: u8) {
+        const LENGTH: &[u8] = b"content-length:";
+        self.last = b;
+        if b == b'\r' {
+            return;
+        }
+        if let Some(at) = self.start.get_mut(self.line) {
+            *at = b.to_ascii_lowercase();
+        }
+        self.line = self.line.saturating_add(1);
+        if self.line == LENGTH.len() && self.start.starts_with(LENGTH) {
+            self.digits = Some(0);
+        } else if let Some(n) = &mut self.digits {
+            match b {
+                b'0'..=b'9' => *n = n.saturating_mul(10).saturating_add(u64::from(b & 15)),
+                b' ' | b'\t' => {}
+                // Not a length: hyper refuses it.
+                _ => *n = u64::MAX,
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buf);
+        self.watch.look(buf.filled_mut().get_mut(before..).unwrap_or_default());
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Strict<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is left of `sent` when it comes in pieces of `size` bytes.
+    fn seen(sent: &str, size: usize) -> String {
+        let mut watch = Watch::Head(Head::default());
+        let mut bytes = sent.as_bytes().to_vec();
+        bytes.chunks_mut(size).for_each(|piece| watch.look(piece));
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[track_caller]
+    fn check(sent: &str, expected: &str) {
+        for size in [1, 2, 3, 7, 1000] {
+            assert_eq!(seen(sent, size), expected, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn what_is_clear_is_left_alone() {
+        let get = "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let post = "POST / HTTP/1.1\r\ncontent-LENGTH:  12 \r\nx-transfer-encoding: y\r\n\r\n{\n\"a\": 1\n}\n\n";
+        let empty = "POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n";
+        let chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{\n}\r\n0\r\n\r\n";
+        check(
+            &format!("{get}{post}{empty}{post}{post}{get}{chunked}"),
+            &format!("{get}{post}{empty}{post}{post}{get}{chunked}"),
+        );
+    }
+
+    #[test]
+    fn what_is_ambiguous_is_spoiled_where_it_becomes_so() {
+        let post = "POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n{\n}";
+        for (sent, expected) in [
+            ("GET / HTTP/1.1\nHost: a\n\n", "GET / HTTP/1.1\0Host: a\n\n"),
+            ("GET / HTTP/1.1\r\nA: b\nC: d\r\n\r\n", "GET / HTTP/1.1\r\nA: b\0C: d\r\n\r\n"),
+            (
+                "P\r\nContent-Length: 3\r\nTRANSFER-encoding: chunked\r\n\r\n",
+                "P\r\nContent-Length: 3\r\nTRANSFER-encoding: chunked\r\0\r\n",
+            ),
+            (
+                "P\r\nTransfer-Encoding:x\r\nContent-Length:0\r\n\r\n",
+                "P\r\nTransfer-Encoding:x\r\nContent-Length:0\r\0\r\n",
+            ),
+        ] {
+            check(sent, expected);
+            check(&format!("{post}{sent}"), &format!("{post}{expected}"));
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! What no compiler checks: layers, headers, and that documents speak of things that exist.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use lictor_tests::repository;
+
+/// Folders of the repository that hold sources of ours.
+const SOURCES: [&str; 4] = ["executor", "policy-sdk", "guest-examples", "tests"];
+
+/// Every file below `folder` whose name ends so, by its path from the repository's root; build folders are left out.
+fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
+    let (root, mut found) = (repository(), Vec::new());
+    let mut folders = vec![root.join(folder)];
+    while let Some(at) = folders.pop() {
+        for entry in fs::read_dir(&at).unwrap_or_else(|error| panic!("{}: {error}", at.display())) {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if name != "target" && !name.starts_with('.') {
+                    folders.push(path);
+                }
+            } else if name.ends_with(ending) {
+                let shown = path.strip_prefix(&root).unwrap().display().to_string();
+                found.push((shown, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{folder}");
+    found.sort();
+    found
+}
+
+/// The source without comments: what it does, not what it says.
+fn code_of(text: &str) -> String {
+    text.lines().map(|line| line.split_once("//").map_or(line, |(code, _)| code)).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether `word` stands in `text` with nothing of a name around it.
+fn names(text: &str, word: &str) -> bool {
+    let of_a_name = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    text.match_indices(word)
+        .any(|(at, _)| !text[..at].ends_with(of_a_name) && !text[at + word.len()..].starts_with(of_a_name))
+}
+
+/// The sources and manifests of the executor's crates that name `word` outside comments, but for those that may.
+fn trespassers(words: &[&str], may: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, text) in files("executor", ".rs") {
+        if may.iter().any(|prefix| path.starts_with(prefix)) {
+            continue;
+        }
+        found.extend(
+            words
+                .iter()
+                .filter(|word| {
+                    let code = code_of(&text);
+                    names(&code, &format!("{word}::")) || names(&code, &format!("use {word}"))
+                })
+                .map(|word| format!("{path} names {word}")),
+        );
+    }
+    found
+}
+
+#[test]
+fn only_the_sandbox_names_wasmtime() {
+    assert_eq!(
+        trespassers(&["wasmtime", "wasmtime_wasi_http", "wasmtime_wasi_io", "wasmtime_wasi"], &["executor/sandbox/"]),
+        [""; 0]
+    );
+    for (path, text) in files("executor", "Cargo.toml") {
+        assert!(path.starts_with("executor/sandbox/") || !text.contains("wasmtime"), "{path}");
+    }
+}
+
+#[test]
+fn only_the_store_names_the_database() {
+    assert_eq!(trespassers(&["sqlx"], &["executor/server/src/store"]), [""; 0]);
+}
+
+#[test]
+fn only_http_names_axum_and_hyper() {
+    assert_eq!(trespassers(&["axum", "tower"], &["executor/server/src/http"]), [""; 0]);
+    // The sandbox sends a guest's requests.
+    let may = ["executor/server/src/http", "executor/sandbox/src/imports/http"];
+    assert_eq!(trespassers(&["hyper", "hyper_util"], &may), [""; 0]);
+}
+
+#[test]
+fn only_the_loader_names_what_fetches_and_unpacks() {
+    assert_eq!(trespassers(&["reqwest", "tar", "flate2", "liblzma"], &["executor/loader/"]), [""; 0]);
+}
+
+#[test]
+fn the_model_does_no_io_and_looks_at_no_clock() {
+    let forbidden = [
+        "std::fs",
+        "std::env",
+        "std::process",
+        "std::thread",
+        "std::io",
+        "SystemTime",
+        "Instant",
+        "TcpStream",
+        "TcpListener",
+        "UdpSocket",
+        "ToSocketAddrs",
+        "tokio",
+        "tracing",
+        "rand",
+    ];
+    for (path, text) in files("executor/model", ".rs") {
+        let code = code_of(&text);
+        for word in forbidden {
+            assert!(!names(&code, word), "{path} names {word}");
+        }
+    }
+    let manifest = fs::read_to_string(repository().join("executor/model/Cargo.toml")).unwrap();
+    let dependencies = manifest.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+    let pure = ["serde", "serde_json", "sha2", "thiserror", "url"];
+    for line in dependencies.lines().filter(|line| !line.is_empty()) {
+        let name = line.split(['.', ' ', '=']).next().unwrap();
+        assert!(pure.contains(&name), "the model depends on {name}");
+    }
+}
+
+#[test]
+fn the_model_cannot_panic() {
+    let manifest = fs::read_to_string(repository().join("Cargo.toml")).unwrap();
+    for lint in ["unwrap_used", "expect_used", "panic", "indexing_slicing", "string_slice", "todo"] {
+        assert!(manifest.contains(&format!("{lint} = \"deny\"")), "{lint}");
+    }
+    for (path, text) in files("executor/model", ".rs") {
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        let excepted = ["unwrap_used", "expect_used", "clippy::panic", "indexing_slicing", "string_slice"];
+        for lint in excepted.into_iter().filter(|_| !path.ends_with("/tests.rs")) {
+            assert!(!code.contains(lint), "{path} makes an exception from {lint}");
+        }
+    }
+    for (path, text) in files("executor", "Cargo.toml") {
+        assert!(text.contains("[lints]\nworkspace = true"), "{path} does not keep to the workspace's lints");
+    }
+}
+
+#[test]
+fn every_call_of_a_guest_goes_through_run() {
+    let doors = ["instantiate_async(", ".instantiate(", ".call_async(", "InstancePre<"];
+    let may = [
+        "executor/sandbox/src/run.rs",
+        "executor/sandbox/src/attempt.rs",
+        "executor/sandbox/src/module.rs",
+        "executor/sandbox/src/module/",
+        "executor/sandbox/src/engine.rs",
+    ];
+    for (path, text) in files("executor", ".rs") {
+        if may.iter().any(|prefix| path.starts_with(prefix)) {
+            continue;
+        }
+        for door in doors {
+            assert!(!code_of(&text).contains(door), "{path} goes through `{door}…`");
+        }
+    }
+}
+
+#[test]
+fn every_source_says_at_its_top_what_it_is() {
+    for folder in SOURCES {
+        for (path, text) in files(folder, ".rs") {
+            // Next to the file that they test, the name says it.
+            let header = text.starts_with("//!") || path.ends_with("/tests.rs");
+            assert!(header, "{path} does not open with `//!`");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_to_do_and_no_test_is_left_out() {
+    // Put together here, so that this file does not find itself.
+    let words =
+        [["TO", "DO"].concat(), ["XX", "X"].concat(), ["#[ign", "ore"].concat(), ["#[should_", "panic"].concat()];
+    for folder in SOURCES {
+        for (path, text) in files(folder, ".rs") {
+            for word in &words {
+                assert!(!names(&text, word), "{path} has {word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_module_of_the_integration_tests_is_declared() {
+    let declared = declared_modules();
+    for (path, _) in files("tests/it", ".rs") {
+        let below = Path::new(&path).strip_prefix("tests/it").unwrap().with_extension("");
+        let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+        if let [name] = parts.as_slice()
+            && name != "main"
+        {
+            assert!(declared.contains(name), "{path} is not declared in main.rs and never runs");
+        }
+    }
+}
+
+#[test]
+fn tests_wait_for_conditions_and_not_for_times() {
+    let sleep = ["thread::", "sleep"].concat();
+    for (path, text) in files("tests/it", ".rs") {
+        assert!(!text.contains(&sleep), "{path} sleeps: use `eventually`");
+    }
+}
+
+#[test]
+fn every_example_is_whole_and_listed() {
+    let examples = repository().join("guest-examples");
+    let readme = fs::read_to_string(examples.join("README.md")).unwrap();
+    for name in example_folders() {
+        for file in ["README.md", "policy.json", "expected.json", "Cargo.toml", "src/lib.rs"] {
+            assert!(examples.join(&name).join(file).is_file(), "{name} has no {file}");
+        }
+        assert!(readme.contains(&format!("]({name})")), "{name} is not in the list of guest-examples/README.md");
+    }
+}
+
+/// The folders of `guest-examples` that hold a crate.
+pub(crate) fn example_folders() -> BTreeSet<String> {
+    let entries = fs::read_dir(repository().join("guest-examples")).unwrap().map(|entry| entry.unwrap().path());
+    let crates = entries.filter(|path| path.join("Cargo.toml").is_file());
+    crates.map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect()
+}
+
+fn declared_modules() -> BTreeSet<String> {
+    let main = fs::read_to_string(repository().join("tests/it/main.rs")).unwrap();
+    main.lines().filter_map(|line| Some(line.strip_prefix("mod ")?.strip_suffix(';')?.to_owned())).collect()
+}
+
+/// The texts in backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn each_invariant_of_the_architecture_names_a_test_that_exists() {
+    let text = fs::read_to_string(repository().join("ARCHITECTURE.md")).unwrap();
+    let section = text.split("\n## Invariants").nth(1).expect("ARCHITECTURE.md has a section Invariants");
+    let section = section.split("\n## ").next().unwrap();
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(10 <= rows.len(), "{rows:#?}");
+    for row in rows {
+        let held_by = row.trim_end_matches(['|', ' ']).rsplit_once(" | ").map_or("", |(_, held_by)| held_by);
+        let tests: Vec<_> = quoted(held_by).filter(|name| name.contains("::") && exists(name)).collect();
+        let missing: Vec<_> = quoted(held_by).filter(|name| name.starts_with("it::") && !exists(name)).collect();
+        assert!(!tests.is_empty() && missing.is_empty(), "{row}: {missing:?} do not exist");
+    }
+}
+
+/// Whether `it::module`, `it::module::test` or `crate::module` has tests.
+fn exists(name: &str) -> bool {
+    let parts: Vec<_> = name.split("::").collect();
+    let source = |folder: &str, module: &str| -> Option<String> {
+        let path: PathBuf = repository().join(folder).join(module);
+        fs::read_to_string(path.with_extension("rs")).ok()
+    };
+    match parts.as_slice() {
+        ["it", module] => declared_modules().contains(*module) && source("tests/it", module).is_some(),
+        ["it", module, test] => {
+            let text = source("tests/it", module).unwrap_or_default();
+            declared_modules().contains(*module) && text.contains(&format!("fn {test}("))
+        }
+        [layer @ ("model" | "sandbox" | "loader" | "server"), module, ..] => {
+            source(&format!("executor/{layer}/src"), module).is_some_and(|text| text.contains("#[cfg(test)]"))
+        }
+        _ => false,
+    }
+}

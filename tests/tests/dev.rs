@@ -1,8 +1,0 @@
-//! x
-#[path = "../it"]
-mod it {
-    mod capabilities;
-    mod context;
-    mod hostile;
-    mod limits;
-}
