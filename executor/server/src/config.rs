@@ -1,6 +1,6 @@
 //! Configuration: defaults < TOML file < `LICTOR_…` environment < flags. Unknown keys are errors.
 //!
-//! [`RawConfig`] is what people type; [`Config`] is what it means. The environment is read here and nowhere else.
+//! `RawConfig` is what people type; `Config` is what it means. The environment is read here and nowhere else.
 
 use std::{net::SocketAddr, path::PathBuf};
 

@@ -1,7 +1,7 @@
 //! The listeners: accept, serve, and stop without losing an answer.
 //!
-//! Two sockets, one loop each. A request on the main one meets, in this order: [`wire`] (has it one meaning only),
-//! [`guard`] (may it come in at all), the hot route, which is matched here and answered by [`execute`], and the router
+//! Two sockets, one loop each. A request on the main one meets, in this order: `wire` (has it one meaning only),
+//! `guard` (may it come in at all), the hot route, which is matched here and answered by `execute`, and the router
 //! with everything else.
 
 mod admin;
