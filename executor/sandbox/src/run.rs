@@ -164,6 +164,17 @@ pub async fn run(sandbox: &Sandbox, instance: &mut Instance, call: Call<'_>) -> 
     {
         return Ok(run);
     }
+    // PERF: boxed, so that the future of a call that ends in the twin stays small.
+    Box::pin(run_in_component(sandbox, instance, call, started, deadline)).await
+}
+
+async fn run_in_component(
+    sandbox: &Sandbox,
+    instance: &mut Instance,
+    call: Call<'_>,
+    started: Instant,
+    deadline: Instant,
+) -> Result<Run, RunError> {
     // CANCEL: the live instance is out of `instance` while it runs, so a call that is dropped takes it along.
     let mut live = match instance.live.take() {
         Some(live) => live,

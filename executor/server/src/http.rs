@@ -174,11 +174,15 @@ impl Door {
             return Err(Error::new(ErrorKind::ShuttingDown, "the server is stopping"));
         }
         if let Some(id) = execute::executor_id(&request) {
-            let id = id.to_owned();
-            return execute::answer(&self.app, &id, request, self.max_body).await;
+            let ours = self.app.executor.answers_to(id);
+            return execute::answer(&self.app, ours, request, self.max_body).await;
         }
-        let response = self.router.clone().oneshot(request.map(axum::body::Body::new)).await;
-        match response {
+        // PERF: boxed, so that the future of the hot route, which hyper moves for each request, stays small.
+        Box::pin(self.route(request)).await
+    }
+
+    async fn route(&self, request: Request<Incoming>) -> Result<Reply, Error> {
+        match self.router.clone().oneshot(request.map(axum::body::Body::new)).await {
             Ok(response) => reply::collect(response).await,
             Err(never) => match never {},
         }

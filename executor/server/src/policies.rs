@@ -195,7 +195,8 @@ impl Policies {
     pub async fn ready(&self, uri: &str) -> Result<Arc<Ready>, Error> {
         match self.in_memory(uri) {
             Some(ready) => Ok(ready),
-            None => self.make_ready(uri).await,
+            // PERF: boxed, so that the future of a call that finds its policy in memory stays small.
+            None => Box::pin(self.make_ready(uri)).await,
         }
     }
 

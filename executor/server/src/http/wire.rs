@@ -71,24 +71,48 @@ impl Watch {
                     }
                     n
                 }
-                Self::Head(head) => {
-                    let mut n = 0_usize;
-                    let next = bytes.iter_mut().find_map(|b| {
-                        n = n.saturating_add(1);
-                        head.take(b)
-                    });
-                    if let Some(next) = next {
-                        *self = next;
-                    }
-                    n
-                }
+                Self::Head(head) => match head.skip_line(bytes) {
+                    Some(n) => n,
+                    None => self.take_line(bytes),
+                },
             };
             bytes = bytes.get_mut(n..).unwrap_or_default();
         }
     }
+
+    /// Takes the rest of a line byte by byte, and returns how much that was.
+    fn take_line(&mut self, bytes: &mut [u8]) -> usize {
+        let mut n = 0_usize;
+        for b in bytes {
+            let Self::Head(head) = self else { break };
+            n = n.saturating_add(1);
+            let ends = *b == b'\n';
+            if let Some(next) = head.take(b) {
+                *self = next;
+            }
+            if ends {
+                break;
+            }
+        }
+        n
+    }
 }
 
 impl Head {
+    /// Skips a line that is there as a whole and can be neither of the two that are looked for; returns its length.
+    ///
+    /// PERF: most lines are such; byte by byte, a head took as long as parsing it.
+    fn skip_line(&mut self, bytes: &[u8]) -> Option<usize> {
+        let first = *bytes.first().filter(|_| self.line == 0 && self.digits.is_none())?;
+        let end = memchr::memchr(b'\n', bytes)?;
+        let clean = first != b'\r' && bytes.get(..end)?.last() == Some(&b'\r');
+        if !clean || matches!(first.to_ascii_lowercase(), b'c' | b't') {
+            return None;
+        }
+        self.begun = true;
+        Some(end.saturating_add(1))
+    }
+
     /// Takes one byte, and spoils it if it makes the request ambiguous. At the end of the head, says what follows.
     fn take(&mut self, b: &mut u8) -> Option<Watch> {
         if *b != b'\n' {
