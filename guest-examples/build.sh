@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 guest-examples/toolchain.sh
 mkdir -p target/guests
 export CARGO=$PWD/target/guest-toolchain/cargo CARGO_TARGET_DIR=$PWD/target/guest-build
-for folder in guest-examples/*/; do
+for manifest in guest-examples/*/Cargo.toml; do
+    folder=$(dirname "$manifest")
     name=$(basename "$folder")
     "$lictor" pack "$folder" --out "target/guests/$name" >/dev/null
 done

@@ -12,16 +12,22 @@ mod policies;
 mod reply;
 mod wire;
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::Router;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
+use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
 use tokio::{net::TcpListener, sync::Semaphore};
 use tower::ServiceExt as _;
 
@@ -31,7 +37,7 @@ use crate::{
     error::{Error, ErrorKind},
 };
 
-/// How long the head of a request may take, and a connection may be idle.
+/// How long a connection may go without a request, and the head of one may take; at most twice as long.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of a request's head; more is 431.
 const MAX_HEAD: usize = 64 * 1024;
@@ -120,13 +126,16 @@ async fn accept<S, F>(
 {
     let (graceful, http1) = (GracefulShutdown::new(), http1());
     loop {
-        let Ok(permit) = Arc::clone(&limit).acquire_owned().await else { break };
+        let next = async {
+            let permit = Arc::clone(&limit).acquire_owned().await.map_err(std::io::Error::other)?;
+            Ok::<_, std::io::Error>((listener.accept().await?.0, permit))
+        };
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = next => accepted,
             _ = quitting.wait_for(|quit| *quit) => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, permit) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, most likely: others must finish first.
                 tracing::warn!(%error, "a connection cannot be accepted");
@@ -135,11 +144,25 @@ async fn accept<S, F>(
             }
         };
         drop(stream.set_nodelay(true));
-        let connection = http1.serve_connection(TokioIo::new(wire::Strict::new(stream)), service_fn(service.clone()));
+        let pulse = Arc::new(Pulse::default());
+        let (service, felt) = (service.clone(), Arc::clone(&pulse));
+        let service = service_fn(move |request| {
+            felt.beat();
+            let (answer, felt) = (service(request), Arc::clone(&felt));
+            async move {
+                let reply = answer.await;
+                felt.beat();
+                reply
+            }
+        });
+        let connection = http1.serve_connection(TokioIo::new(wire::Strict::new(stream)), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended early");
+                },
+                () = pulse.stops() => tracing::debug!("a connection is cut: it sent no request in time"),
             }
             drop(permit);
         });
@@ -153,8 +176,36 @@ async fn accept<S, F>(
 /// How every connection is spoken to.
 fn http1() -> http1::Builder {
     let mut http1 = http1::Builder::new();
-    http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD).max_headers(MAX_HEADERS);
+    http1.max_buf_size(MAX_HEAD).max_headers(MAX_HEADERS);
     http1
+}
+
+/// Tells a connection that is used from one that is held open: counts the beginnings and ends of its requests.
+///
+/// PERF: hyper's own time-out for heads sets a timer for every request; this one looks now and then.
+#[derive(Default)]
+struct Pulse {
+    /// Odd while a request is being answered.
+    beats: AtomicU64,
+}
+
+impl Pulse {
+    fn beat(&self) {
+        self.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Ends when no request was begun or ended for [`HEAD_TIMEOUT`], and none is being answered.
+    async fn stops(&self) {
+        let mut before = None;
+        loop {
+            let now = self.beats.load(Ordering::Relaxed);
+            if before == Some(now) && now.is_multiple_of(2) {
+                return;
+            }
+            before = Some(now);
+            tokio::time::sleep(HEAD_TIMEOUT).await;
+        }
+    }
 }
 
 impl Door {
