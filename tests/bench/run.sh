@@ -8,7 +8,7 @@ command -v curl >/dev/null || { apt-get update -q && apt-get install -y -q --no-
 cargo build --release --locked -p lictor -p lictor-bench
 
 dir=$(mktemp -d)
-trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$dir"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$dir"' EXIT
 target/release/lictor serve --data-dir "$dir/data" --listen 127.0.0.1:0 --admin 127.0.0.1:0 --allow-file "$PWD/target/guests" \
     >"$dir/ready" 2>"$dir/log" &
 while [ "$(wc -l <"$dir/ready")" -lt 2 ]; do sleep 0.05; done
@@ -37,7 +37,8 @@ echo
 echo "requests a second, 32 connections, medians of five:"
 printf '  %-56s %9.0f\n' "bare hyper, parse and echo" "$bare_median" "fresh sandbox a request, ip_allowlist" "$ours_median"
 awk -v o="$ours_median" -v b="$bare_median" 'BEGIN { printf "  %-56s %9.2f\n", "ratio", o / b }'
-kill $(jobs -p) 2>/dev/null; wait 2>/dev/null || true
+kill $(jobs -p) 2>/dev/null || true
+wait 2>/dev/null || true
 echo
 echo "in process:"
 target/release/in-process target/guests/ip_allowlist.wasm tests/bench/spin.wat | sed 's/^/  /'
