@@ -2,7 +2,7 @@
 //!
 //! Read exactly as the SDK's native runner reads it: what one refuses, the other refuses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lictor_model::json;
 use serde::{Deserialize, Deserializer};
@@ -83,13 +83,34 @@ pub(super) struct Route {
     pub(super) error: Option<String>,
 }
 
-/// The cases in a file.
+/// The cases in a file, each of them whole.
 pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Case>, String> {
     json::check_depth(bytes).map_err(|error| error.to_string())?;
-    serde_json::from_slice(bytes).map_err(|error| error.to_string())
+    let cases: Vec<Case> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let mut names = BTreeSet::new();
+    for case in &cases {
+        case.check().map_err(|why| format!("the case `{}` {why}", case.name))?;
+        if !names.insert(&case.name) {
+            return Err(format!("the case `{}` stands twice", case.name));
+        }
+    }
+    Ok(cases)
 }
 
 impl Case {
+    /// Whether every step asks one thing and says what must come of it.
+    fn check(&self) -> Result<(), String> {
+        for (idx, step) in self.steps()?.iter().enumerate() {
+            if step.input.is_some() == step.management.is_some() {
+                return Err(format!("needs either `input` or `management` in step {idx}"));
+            }
+            if step.expect.is_some() == step.expect_failure.is_some() {
+                return Err(format!("needs either `expect` or `expect_failure` in step {idx}"));
+            }
+        }
+        Ok(())
+    }
+
     /// The steps. A case that has no list of them is itself the one step.
     pub(super) fn steps(&self) -> Result<Vec<Step>, String> {
         let Self { input, call_parameters, management, expect, expect_failure, budget, .. } = self;
@@ -165,8 +186,22 @@ mod tests {
         ] {
             let mut case = json!({"name": "a", "steps": [{"input": 1, "expect": 2}]});
             case[member] = value;
-            assert!(one(&case).unwrap().steps().is_err(), "{member}");
+            assert!(one(&case).is_err(), "{member}");
         }
+    }
+
+    #[test]
+    fn a_case_that_asks_or_expects_nothing_makes_a_file_invalid() {
+        for (case, why) in [
+            (json!({"name": "a", "expect": 1}), "`management`"),
+            (json!({"name": "a", "input": 1, "management": {"action": "b"}, "expect": 1}), "`management`"),
+            (json!({"name": "a", "input": 1}), "`expect_failure`"),
+            (json!({"name": "a", "input": 1, "expect": 1, "expect_failure": {"code": "c"}}), "`expect_failure`"),
+        ] {
+            assert!(one(&case).unwrap_err().contains(why), "{case}");
+        }
+        let case = json!({"name": "a", "input": 1, "expect": 2});
+        assert!(parse(json!([case, case]).to_string().as_bytes()).unwrap_err().contains("twice"));
     }
 
     #[test]
