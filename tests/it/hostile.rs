@@ -197,15 +197,7 @@ async fn memory_does_not_survive_a_trap() {
 // attack 11
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_ends_about_at_its_deadline_has_one_outcome() {
-    // About as much work as fits into a millisecond, and less, and more.
-    let guest = Guest::eval(
-        "(local $left i64)
-        (local.set $left (i64.mul (i64.const 100000) (i64.extend_i32_u (i32.sub (i32.load8_u (local.get $in)) (i32.const 48)))))
-        (loop $work
-            (local.set $left (i64.sub (local.get $left) (i64.const 1)))
-            (br_if $work (i64.gt_s (local.get $left) (i64.const 0))))
-        (call $number (i64.const 1))",
-    );
+    let guest = Guest::works();
     let cell = Cell::of(&guest).limits(&json!({"timeout_ms": 1}));
     for i in 0..500 {
         let mut instance = cell.instance();

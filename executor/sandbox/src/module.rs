@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use lictor_model::{Digest, field::shorten};
+use lictor_model::{Digest, Limits, field::shorten};
 use wasmtime::{
     Engine,
     component::{
@@ -228,6 +228,18 @@ impl Module {
     /// The linear memory that an instance starts with, in bytes.
     pub fn initial_memory_bytes(&self) -> u64 {
         self.inner.initial_memory_bytes
+    }
+
+    /// Whether an instance can start under `limits`: it is known before any call that it never could.
+    pub fn fits(&self, limits: &Limits) -> Result<(), Refusal> {
+        let (memory, most) = (self.initial_memory_bytes(), limits.memory_bytes());
+        if memory <= most as u64 {
+            return Ok(());
+        }
+        let why = format!(
+            "the component starts with {memory} bytes of memory, more than the {most} of its limit `memory_mb`"
+        );
+        Err(Refusal::new(RefusalCode::TooComplex, why))
     }
 
     /// The size of its native code, in bytes.

@@ -271,14 +271,7 @@ impl Policies {
             metered: limits.fuel().is_some(),
         };
         let module = self.parts.loader.load(wanted).await?;
-        let memory = module.initial_memory_bytes();
-        if (limits.memory_bytes() as u64) < memory {
-            let why = format!(
-                "the component starts with {memory} bytes of memory, more than the {} of its limit `memory_mb`",
-                limits.memory_bytes()
-            );
-            return Err(LoadError::new(LoadCode::TooComplex, why));
-        }
+        module.fits(&limits)?;
         let policy = Policy {
             module,
             uri: spec.uri.as_str().into(),

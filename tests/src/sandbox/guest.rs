@@ -64,6 +64,19 @@ impl Guest {
         Self::eval("(call $ok (local.get $in) (local.get $n))")
     }
 
+    /// A guest that answers `1` after some work, as much as its input, a digit, says: about as much as fits into a
+    /// millisecond, and less, and more.
+    pub fn works() -> Self {
+        Self::eval(
+            "(local $left i64)
+            (local.set $left (i64.mul (i64.const 100000) (i64.extend_i32_u (i32.sub (i32.load8_u (local.get $in)) (i32.const 48)))))
+            (loop $work
+                (local.set $left (i64.sub (local.get $left) (i64.const 1)))
+                (br_if $work (i64.gt_s (local.get $left) (i64.const 0))))
+            (call $number (i64.const 1))",
+        )
+    }
+
     /// Adds fields. Not imports: those come first.
     #[must_use]
     pub fn and(mut self, fields: &str) -> Self {

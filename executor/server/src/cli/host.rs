@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use lictor_loader::{CompileIn, DiskCache, FetchRules, LoadCode, Loader, Verified};
+use lictor_loader::{CompileIn, DiskCache, FetchRules, LoadError, Loader, Verified};
 use lictor_model::{Limits, address::AllowPrivate, limits::Ceiling};
 use lictor_sandbox::{
     Call, CallFacts, Instance, LogLine, Module, Op, Recorder, Run, RunError, Sandbox, SandboxConfig, context::Bucket,
@@ -48,12 +48,7 @@ impl Host {
         let what = format!("compiling {} KiB of WebAssembly", bytes.len() / 1024);
         let loading = self.loader.load_bytes(bytes, limits.fuel().is_some());
         let module = self.runtime.block_on(progress::during(what, loading))?;
-        let (memory, most) = (module.initial_memory_bytes(), limits.memory_bytes());
-        if (most as u64) < memory {
-            let why =
-                format!("the component starts with {memory} bytes of memory, more than the {most} of `memory_mb`");
-            return Err(Failure::load(LoadCode::TooComplex, why));
-        }
+        module.fits(limits).map_err(LoadError::from)?;
         Ok(module)
     }
 
