@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     difference::{lines, same, short},
-    fixtures::{Budget, Case, Step},
+    fixtures::{Ask, Budget, Case, Expected, Step},
     world::World,
 };
 use crate::cli::{Failure, host::Host};
@@ -43,10 +43,7 @@ impl Runner<'_> {
             Ok(under) => under,
             Err(why) => return Ok(vec![why]),
         };
-        let mut wrong = match case.steps() {
-            Ok(steps) => under.take_steps(&steps)?,
-            Err(why) => vec![why],
-        };
+        let mut wrong = under.take_steps(&case.steps)?;
         if wrong.is_empty() {
             wrong = under.context_wrong(&case.expect_context);
         }
@@ -83,7 +80,7 @@ impl Under<'_> {
         for (idx, step) in steps.iter().enumerate() {
             let wrong = match &born {
                 Ok(_) => self.take(step)?,
-                Err(_) => compare(step, &born),
+                Err(_) => compare(&step.expected, &born),
             };
             if let Some((first, rest)) = wrong.split_first() {
                 let mut res = vec![format!("step {idx}: {first}")];
@@ -95,18 +92,17 @@ impl Under<'_> {
     }
 
     fn take(&mut self, step: &Step) -> Result<Wrong, Failure> {
-        let run = match (&step.input, &step.management) {
-            (Some(input), None) => {
-                let (input, parameters) = (input.to_string(), step.call_parameters.as_ref().map(Value::to_string));
+        let run = match &step.ask {
+            Ask::Eval { input, parameters } => {
+                let (input, parameters) = (input.to_string(), parameters.as_ref().map(Value::to_string));
                 self.run(Op::Eval { parameters: parameters.as_deref(), input: &input })?
             }
-            (None, Some(command)) => {
+            Ask::Manage(command) => {
                 self.run(Op::Management { action: &command.action, data: &command.data.to_string() })?
             }
-            _ => return Ok(vec!["needs either `input` or `management`".into()]),
         };
         let mut wrong = match answer(run.outcome) {
-            Ok(answer) => compare(step, &answer),
+            Ok(answer) => compare(&step.expected, &answer),
             Err(stopped) => vec![format!("the policy was stopped: {stopped}")],
         };
         wrong.extend(step.budget.iter().flat_map(|budget| over(budget, &run.usage)));
@@ -149,37 +145,26 @@ fn answer(outcome: Outcome) -> Result<Answer, String> {
     }
 }
 
-fn compare(step: &Step, answer: &Answer) -> Wrong {
-    match (&step.expect, &step.expect_failure, answer) {
-        (Some(expected), None, Ok(found)) if same(expected, found) => Vec::new(),
-        (Some(expected), None, Ok(found)) => {
+fn compare(expected: &Expected, answer: &Answer) -> Wrong {
+    match (expected, answer) {
+        (Expected::Answer(expected), Ok(found)) if same(expected, found) => Vec::new(),
+        (Expected::Answer(expected), Ok(found)) => {
             let mut res = vec!["another answer than expected".to_owned()];
             res.extend(lines(expected, found));
             res
         }
-        (Some(expected), None, Err((code, message))) => {
-            vec![
-                "a failure instead of an answer".into(),
-                format!("  - {}", short(expected)),
-                format!("  + {code}: {message}"),
-            ]
+        (Expected::Answer(expected), Err((code, message))) => vec![
+            "a failure instead of an answer".into(),
+            format!("  - {}", short(expected)),
+            format!("  + {code}: {message}"),
+        ],
+        (Expected::Failure(expected), Err((code, _))) if expected == code => Vec::new(),
+        (Expected::Failure(expected), Err((code, message))) => {
+            vec!["another failure than expected".into(), format!("  - {expected}"), format!("  + {code}: {message}")]
         }
-        (None, Some(expected), Err((code, _))) if expected.code == *code => Vec::new(),
-        (None, Some(expected), Err((code, message))) => {
-            vec![
-                "another failure than expected".into(),
-                format!("  - {}", expected.code),
-                format!("  + {code}: {message}"),
-            ]
+        (Expected::Failure(expected), Ok(found)) => {
+            vec!["an answer instead of a failure".into(), format!("  - {expected}"), format!("  + {}", short(found))]
         }
-        (None, Some(expected), Ok(found)) => {
-            vec![
-                "an answer instead of a failure".into(),
-                format!("  - {}", expected.code),
-                format!("  + {}", short(found)),
-            ]
-        }
-        _ => vec!["needs either `expect` or `expect_failure`".into()],
     }
 }
 

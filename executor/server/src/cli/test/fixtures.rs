@@ -9,20 +9,55 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 /// One instance of the policy, and what is done to it.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug)]
 pub(super) struct Case {
     pub(super) name: String,
-    #[serde(default = "empty_object")]
     pub(super) settings: Value,
-    #[serde(default = "empty_object")]
     pub(super) parameters: Value,
-    #[serde(default)]
     pub(super) http: Vec<Route>,
-    #[serde(default)]
     pub(super) context: BTreeMap<String, Value>,
+    pub(super) steps: Vec<Step>,
+    pub(super) expect_context: BTreeMap<String, Value>,
+}
+
+/// One call, and what must come of it.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) ask: Ask,
+    pub(super) expected: Expected,
+    pub(super) budget: Option<Budget>,
+}
+
+/// What a step asks.
+#[derive(Debug)]
+pub(super) enum Ask {
+    Eval { input: Value, parameters: Option<Value> },
+    Manage(Command),
+}
+
+/// What must come of it.
+#[derive(Debug)]
+pub(super) enum Expected {
+    Answer(Value),
+    /// A failure with this code.
+    Failure(String),
+}
+
+/// A case as people write it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCase {
+    name: String,
+    #[serde(default = "empty_object")]
+    settings: Value,
+    #[serde(default = "empty_object")]
+    parameters: Value,
     #[serde(default)]
-    steps: Vec<Step>,
+    http: Vec<Route>,
+    #[serde(default)]
+    context: BTreeMap<String, Value>,
+    #[serde(default)]
+    steps: Vec<RawStep>,
     #[serde(default, deserialize_with = "present")]
     input: Option<Value>,
     call_parameters: Option<Value>,
@@ -32,21 +67,21 @@ pub(super) struct Case {
     expect_failure: Option<ExpectedFailure>,
     budget: Option<Budget>,
     #[serde(default)]
-    pub(super) expect_context: BTreeMap<String, Value>,
+    expect_context: BTreeMap<String, Value>,
 }
 
-/// One call, and the answer it must get.
-#[derive(Clone, Debug, Default, Deserialize)]
+/// A step as people write it.
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Step {
+struct RawStep {
     #[serde(default, deserialize_with = "present")]
-    pub(super) input: Option<Value>,
-    pub(super) call_parameters: Option<Value>,
-    pub(super) management: Option<Command>,
+    input: Option<Value>,
+    call_parameters: Option<Value>,
+    management: Option<Command>,
     #[serde(default, deserialize_with = "present")]
-    pub(super) expect: Option<Value>,
-    pub(super) expect_failure: Option<ExpectedFailure>,
-    pub(super) budget: Option<Budget>,
+    expect: Option<Value>,
+    expect_failure: Option<ExpectedFailure>,
+    budget: Option<Budget>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -59,8 +94,8 @@ pub(super) struct Command {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ExpectedFailure {
-    pub(super) code: String,
+struct ExpectedFailure {
+    code: String,
 }
 
 /// What a call may use at most.
@@ -86,58 +121,65 @@ pub(super) struct Route {
 /// The cases in a file, each of them whole.
 pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Case>, String> {
     json::check_depth(bytes).map_err(|error| error.to_string())?;
-    let cases: Vec<Case> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let raw: Vec<RawCase> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let mut names = BTreeSet::new();
-    for case in &cases {
-        case.check().map_err(|why| format!("the case `{}` {why}", case.name))?;
-        if !names.insert(&case.name) {
-            return Err(format!("the case `{}` stands twice", case.name));
+    for RawCase { name, .. } in &raw {
+        if !names.insert(name.clone()) {
+            return Err(format!("the case `{name}` stands twice"));
         }
     }
-    Ok(cases)
+    raw.into_iter().map(RawCase::read).collect()
 }
 
-impl Case {
-    /// Whether every step asks one thing and says what must come of it.
-    fn check(&self) -> Result<(), String> {
-        for (idx, step) in self.steps()?.iter().enumerate() {
-            if step.input.is_some() == step.management.is_some() {
-                return Err(format!("needs either `input` or `management` in step {idx}"));
-            }
-            if step.expect.is_some() == step.expect_failure.is_some() {
-                return Err(format!("needs either `expect` or `expect_failure` in step {idx}"));
-            }
-        }
-        Ok(())
-    }
-
-    /// The steps. A case that has no list of them is itself the one step.
-    pub(super) fn steps(&self) -> Result<Vec<Step>, String> {
+impl RawCase {
+    fn read(self) -> Result<Case, String> {
+        let Self { name, settings, parameters, http, context, steps, expect_context, .. } = self;
         let Self { input, call_parameters, management, expect, expect_failure, budget, .. } = self;
-        let nothing_else = input.is_none()
+        let own = RawStep { input, call_parameters, management, expect, expect_failure, budget };
+        let steps = own.or(steps).and_then(|steps| {
+            steps.into_iter().enumerate().map(|(idx, step)| step.read(idx)).collect::<Result<_, _>>()
+        });
+        let steps = steps.map_err(|why| format!("the case `{name}` {why}"))?;
+        Ok(Case { name, settings, parameters, http, context, steps, expect_context })
+    }
+}
+
+impl RawStep {
+    /// The steps of a case: those of its list, or, where it has none, itself.
+    fn or(self, steps: Vec<Self>) -> Result<Vec<Self>, String> {
+        let Self { input, call_parameters, management, expect, expect_failure, budget } = &self;
+        let nothing = input.is_none()
             && call_parameters.is_none()
             && management.is_none()
             && expect.is_none()
             && expect_failure.is_none()
             && budget.is_none();
-        match (self.steps.is_empty(), nothing_else) {
-            (true, _) => Ok(vec![Step {
-                input: input.clone(),
-                call_parameters: call_parameters.clone(),
-                management: management.clone(),
-                expect: expect.clone(),
-                expect_failure: expect_failure.clone(),
-                budget: *budget,
-            }]),
-            (false, true) => Ok(self.steps.clone()),
+        match (steps.is_empty(), nothing) {
+            (true, _) => Ok(vec![self]),
+            (false, true) => Ok(steps),
             (false, false) => Err("has `steps`, and a step of its own beside them".to_owned()),
         }
     }
 
+    fn read(self, idx: usize) -> Result<Step, String> {
+        let ask = match (self.input, self.management) {
+            (Some(input), None) => Ask::Eval { input, parameters: self.call_parameters },
+            (None, Some(command)) => Ask::Manage(command),
+            _ => return Err(format!("needs either `input` or `management` in step {idx}")),
+        };
+        let expected = match (self.expect, self.expect_failure) {
+            (Some(answer), None) => Expected::Answer(answer),
+            (None, Some(failure)) => Expected::Failure(failure.code),
+            _ => return Err(format!("needs either `expect` or `expect_failure` in step {idx}")),
+        };
+        Ok(Step { ask, expected, budget: self.budget })
+    }
+}
+
+impl Case {
     /// Whether a call of it must be metered.
     pub(super) fn counts_fuel(&self) -> bool {
-        let steps = self.steps.iter().map(|step| step.budget);
-        steps.chain([self.budget]).flatten().any(|budget| budget.fuel.is_some())
+        self.steps.iter().filter_map(|step| step.budget).any(|budget| budget.fuel.is_some())
     }
 }
 
@@ -165,14 +207,12 @@ mod tests {
     #[test]
     fn a_case_without_steps_is_its_own_step() {
         let case = one(&json!({"name": "a", "input": null, "expect": null, "budget": {"fuel": 5}})).unwrap();
-        let steps = case.steps().unwrap();
-        assert_eq!(
-            (steps.len(), steps[0].input.as_ref(), steps[0].expect.as_ref()),
-            (1, Some(&json!(null)), Some(&json!(null)))
-        );
+        assert_eq!(case.steps.len(), 1);
+        assert!(matches!(&case.steps[0].ask, Ask::Eval { input: Value::Null, parameters: None }));
+        assert!(matches!(&case.steps[0].expected, Expected::Answer(Value::Null)));
         assert!(case.counts_fuel());
         let case = one(&json!({"name": "a", "steps": [{"input": 1, "expect": 2}, {"input": 1, "expect": 3}]})).unwrap();
-        assert_eq!(case.steps().unwrap().len(), 2);
+        assert_eq!(case.steps.len(), 2);
         assert!(!case.counts_fuel());
     }
 
