@@ -10,7 +10,27 @@
 )]
 
 /// What a policy may reach: grants, addresses, and what is linked and empty.
+mod assets;
 mod capabilities;
+mod cli;
+mod context;
+mod edge;
+mod examples;
+mod execute;
+mod executors;
+mod hostile;
+mod limits;
+mod loading;
+mod openapi;
+mod query;
+mod refusals;
+mod registry;
+mod schemas;
+mod seed;
+mod shared;
+mod stop;
+mod tidy;
+mod twin;
 /// The other subcommands: what they print, and every exit code.
 mod cli;
 /// The context of a policy: what it keeps, its bounds, and that nothing acknowledged is lost.

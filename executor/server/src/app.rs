@@ -17,7 +17,7 @@ use crate::{
     config::Config,
     contexts::Contexts,
     error::{Error, ErrorKind},
-    executors::Executor,
+    executor::Executor,
     policies::Policies,
     store::Store,
     telemetry::Metrics,

@@ -5,7 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod contexts;
 pub mod error;
-pub mod executors;
+pub mod executor;
 pub mod http;
 pub mod policies;
 pub mod store;

@@ -11,7 +11,7 @@ use super::{Reply, body, reply};
 use crate::{
     app::App,
     error::{Error, ErrorKind},
-    executors,
+    executor,
 };
 
 /// The body, with every document left as the text it came as.
@@ -53,7 +53,7 @@ pub(super) async fn answer(app: &App, ours: bool, request: Request<Incoming>, ma
     let body: Body<'_> = serde_json::from_str(&text).map_err(|error| not_a_request(&error))?;
     let uri = body.uri()?;
     let input = body.input_data.ok_or_else(|| required("input_data"))?;
-    let request = executors::Request {
+    let request = executor::Request {
         policy_rule_uri: &uri,
         input: input.get(),
         parameters: body.parameters()?,

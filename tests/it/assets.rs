@@ -1,0 +1,1 @@
+//! The assets registry, `push` and `pull`.

@@ -1,0 +1,1 @@
+//! The registry of executors, health, and calls that another executor answers.

@@ -1,0 +1,1 @@
+//! The description of the API, and that the API keeps to it.

@@ -1,0 +1,1 @@
+//! Filters, updates, and the options of queries, over HTTP.

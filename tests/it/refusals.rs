@@ -1,0 +1,1 @@
+//! Bad input on every route, by table.

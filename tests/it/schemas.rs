@@ -1,0 +1,1 @@
+//! What the schemas of a policy say, kept or only warned about.
