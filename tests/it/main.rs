@@ -9,28 +9,10 @@
     reason = "a test that cannot be set up has failed, and says where"
 )]
 
-/// What a policy may reach: grants, addresses, and what is linked and empty.
+/// The assets registry, `push` and `pull`.
 mod assets;
+/// What a policy may reach: grants, addresses, and what is linked and empty.
 mod capabilities;
-mod cli;
-mod context;
-mod edge;
-mod examples;
-mod execute;
-mod executors;
-mod hostile;
-mod limits;
-mod loading;
-mod openapi;
-mod query;
-mod refusals;
-mod registry;
-mod schemas;
-mod seed;
-mod shared;
-mod stop;
-mod tidy;
-mod twin;
 /// The other subcommands: what they print, and every exit code.
 mod cli;
 /// The context of a policy: what it keeps, its bounds, and that nothing acknowledged is lost.
@@ -41,14 +23,28 @@ mod edge;
 mod examples;
 /// `POST /executor/{id}/execute_policy`: the seed's sample, its fields, its options, a policy's own HTTP.
 mod execute;
+/// The registry of executors, their health, and calls that another executor answers.
+mod executors;
 /// What a hostile policy tries, and the outcome that it meets.
 mod hostile;
 /// Each limit of a record holds and is measured.
 mod limits;
 /// From `code` to something that runs: sources, packages, digests, what is refused, the cache on disk.
 mod loading;
+/// The description of the API, and that the API keeps to it.
+mod openapi;
+/// Filters, updates, and the options of queries, over HTTP.
+mod query;
+/// Bad input on every route, by table.
+mod refusals;
 /// The registry of policies: create, read, update, delete, query, what survives kill -9, what concurrent writers see.
 mod registry;
+/// What the schemas of a policy say, kept or only warned about.
+mod schemas;
+/// The requests of the document, pasted, and the table that comes of it.
+mod seed;
+/// Several servers on one PostgreSQL.
+mod shared;
 /// How a server ends, and why it may not start.
 mod stop;
 /// What no compiler checks: layers, headers, and that documents speak of things that exist.
