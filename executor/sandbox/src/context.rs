@@ -113,6 +113,20 @@ impl Bucket {
         Ok(())
     }
 
+    /// Takes over what is stored now, where another process may write too; keys that wait to be committed keep theirs.
+    pub fn refresh(&self, stored: BTreeMap<String, Vec<u8>>) {
+        let mut inner = self.lock();
+        let mut entries = stored;
+        for key in &inner.dirty {
+            match inner.entries.get(key) {
+                Some(value) => entries.insert(key.clone(), value.clone()),
+                None => entries.remove(key),
+            };
+        }
+        inner.bytes = entries.iter().map(|(key, value)| cost(key, value)).sum();
+        inner.entries = entries;
+    }
+
     /// How many writes were made since the bucket was opened: what a commit must reach to cover them all.
     pub fn writes_made(&self) -> u64 {
         self.lock().made
@@ -169,6 +183,19 @@ mod tests {
         let (writes, made) = bucket.take_writes();
         assert_eq!((writes, made), (vec![("k".into(), None), ("l".into(), Some(vec![0; 9]))], 12));
         assert_eq!(bucket.take_writes().0.len(), 0);
+    }
+
+    #[test]
+    fn what_others_wrote_is_taken_over_and_what_waits_stays() {
+        let bucket = Bucket::new([("gone".into(), vec![0; 5]), ("kept".into(), vec![1])].into());
+        bucket.set("waits", vec![2], 100).unwrap();
+        bucket.delete("kept").unwrap();
+        bucket.refresh([("kept".into(), vec![1]), ("waits".into(), vec![3]), ("new".into(), vec![4])].into());
+        assert_eq!((bucket.keys(0, 10), bucket.get("waits")), (vec!["new".into(), "waits".into()], Some(vec![2])));
+        assert_eq!(bucket.take_writes().0, [("kept".into(), None), ("waits".into(), Some(vec![2]))]);
+        // The bytes are those of what is there: 4 + 6.
+        assert_eq!(bucket.set("k", vec![0], 11), Err(QuotaError::Bytes(11)));
+        bucket.set("k", vec![0], 12).unwrap();
     }
 
     #[test]

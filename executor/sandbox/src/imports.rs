@@ -4,6 +4,7 @@
 //! refusal is the error that the interface itself has for it. Nothing here opens a file or a socket for a guest but
 //! [`http`], and that only to an origin that was granted.
 
+mod host;
 pub(crate) mod http;
 mod inert;
 mod keyvalue;
@@ -40,7 +41,7 @@ mod bindings {
             }
         ",
         path: "../../wit",
-        imports: { default: trappable },
+        imports: { "lictor:policy/host.call": async | trappable, default: trappable },
         require_store_data_send: true,
         with: {
             "wasi:io": wasmtime_wasi_io::bindings::wasi::io,

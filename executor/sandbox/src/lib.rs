@@ -16,6 +16,7 @@ pub mod aot;
 mod attempt;
 pub mod context;
 mod engine;
+mod host;
 mod imports;
 mod inspect;
 mod log;
@@ -26,6 +27,7 @@ mod state;
 mod twin;
 
 pub use engine::{Compiler, Sandbox, SandboxConfig};
+pub use host::HostFunctions;
 pub use imports::known::Provision;
 pub use inspect::{Bounds, Facts, Refusal, RefusalCode};
 pub use log::{Level, LogLine};

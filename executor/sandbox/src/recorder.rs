@@ -1,4 +1,6 @@
-//! Who is told what happens inside a run, and may answer in the place of the network.
+//! Who is told what happens inside a run, and may answer in the place of the network or of the host application.
+
+use lictor_model::Failure;
 
 use crate::log::{Level, LogLine};
 
@@ -18,6 +20,12 @@ pub trait Recorder: Send + Sync {
     /// The answer to a request that was granted, if it is not to go out at all.
     fn answer(&self, method: &str, url: &str) -> Option<Canned> {
         let _ = (method, url);
+        None
+    }
+
+    /// The answer to a call of a host function that was granted, if the function is not to be called at all: JSON text.
+    fn answer_host(&self, name: &str, args: &str) -> Option<Result<String, Failure>> {
+        let _ = (name, args);
         None
     }
 }

@@ -28,6 +28,7 @@ use crate::{
     attempt,
     context::Bucket,
     engine::Sandbox,
+    host::HostFunctions,
     module::Module,
     recorder::Recorder,
     state::{Clock, State, Stopped, Surroundings},
@@ -127,6 +128,7 @@ pub enum RunError {
 pub struct Instance {
     policy: Arc<Policy>,
     live: Option<Live>,
+    functions: HostFunctions,
     /// Whether it is dropped after one run, so that nothing it remembers matters.
     once: bool,
 }
@@ -140,12 +142,19 @@ struct Live {
 impl Instance {
     /// A resident instance: comes to life with its first run and lives on.
     pub fn new(policy: impl Into<Arc<Policy>>) -> Self {
-        Self { policy: policy.into(), live: None, once: false }
+        Self { policy: policy.into(), live: None, functions: HostFunctions::default(), once: false }
     }
 
     /// An instance for one run.
     pub fn once(policy: impl Into<Arc<Policy>>) -> Self {
-        Self { policy: policy.into(), live: None, once: true }
+        Self { policy: policy.into(), live: None, functions: HostFunctions::default(), once: true }
+    }
+
+    /// The same with functions of the host application, of which the policy may call those that it was granted.
+    #[must_use]
+    pub fn with_functions(mut self, functions: HostFunctions) -> Self {
+        self.functions = functions;
+        self
     }
 
     /// Whether it is initialised and would keep its memory into the next run.
@@ -178,7 +187,7 @@ async fn run_in_component(
     // CANCEL: the live instance is out of `instance` while it runs, so a call that is dropped takes it along.
     let mut live = match instance.live.take() {
         Some(live) => live,
-        None => Live::new(sandbox, &instance.policy, &call, deadline),
+        None => Live::new(sandbox, instance, &call, deadline),
     };
     live.begin(&call.limits, deadline)?;
     let policy = &instance.policy;
@@ -197,11 +206,13 @@ async fn run_in_component(
 }
 
 impl Live {
-    fn new(sandbox: &Sandbox, policy: &Policy, call: &Call<'_>, deadline: Instant) -> Self {
+    fn new(sandbox: &Sandbox, instance: &Instance, call: &Call<'_>, deadline: Instant) -> Self {
+        let policy = &instance.policy;
         let around = Surroundings {
             policy_rule_uri: Arc::clone(&policy.uri),
             grant: Arc::clone(&policy.grant),
             context: call.context.clone(),
+            functions: instance.functions.clone(),
             recorder: Arc::clone(&call.recorder),
             clock: if policy.deterministic { Clock::Frozen } else { Clock::Real },
             hooks: sandbox.http().hooks(&call.limits, Arc::clone(&call.recorder)),
@@ -416,13 +427,17 @@ pub(crate) struct WitFailure {
 }
 
 impl WitFailure {
-    /// Cut to what is passed on; details that are no document are left out.
     pub(crate) fn bounded(self) -> Failure {
-        let cut = |text: String| match text.get(..text.floor_char_boundary(MAX_FAILURE)) {
-            Some(cut) if cut.len() < text.len() => cut.to_owned(),
-            _ => text,
-        };
-        let details = self.details.filter(|details| details.len() <= MAX_FAILURE && json::check(details).is_ok());
-        Failure { code: cut(self.code), message: cut(self.message), details }
+        bounded(Failure { code: self.code, message: self.message, details: self.details })
     }
+}
+
+/// A failure cut to what is passed on; details that are no document are left out.
+pub(crate) fn bounded(failure: Failure) -> Failure {
+    let cut = |text: String| match text.get(..text.floor_char_boundary(MAX_FAILURE)) {
+        Some(cut) if cut.len() < text.len() => cut.to_owned(),
+        _ => text,
+    };
+    let details = failure.details.filter(|details| details.len() <= MAX_FAILURE && json::check(details).is_ok());
+    Failure { code: cut(failure.code), message: cut(failure.message), details }
 }

@@ -7,7 +7,7 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use wasmtime::{ResourceLimiter, component::ResourceTable};
 use wasmtime_wasi_http::WasiHttpCtx;
 
-use crate::{context::Bucket, imports::http::Hooks, log::Log, recorder::Recorder};
+use crate::{context::Bucket, host::HostFunctions, imports::http::Hooks, log::Log, recorder::Recorder};
 
 /// Calls from one guest call to the host, of all kinds together. Past it the guest is stopped.
 pub(crate) const MAX_HOST_CALLS: u64 = 100_000;
@@ -24,6 +24,8 @@ pub(crate) struct State {
     pub(crate) grant: Arc<Capabilities>,
     pub(crate) context: Option<Arc<Bucket>>,
     pub(crate) context_bytes: usize,
+    pub(crate) functions: HostFunctions,
+    pub(crate) recorder: Arc<dyn Recorder>,
     pub(crate) clock: Clock,
     pub(crate) deadline: Instant,
     pub(crate) host_calls: u64,
@@ -46,6 +48,7 @@ pub(crate) struct Surroundings {
     pub(crate) policy_rule_uri: Arc<str>,
     pub(crate) grant: Arc<Capabilities>,
     pub(crate) context: Option<Arc<Bucket>>,
+    pub(crate) functions: HostFunctions,
     pub(crate) recorder: Arc<dyn Recorder>,
     pub(crate) clock: Clock,
     pub(crate) hooks: Hooks,
@@ -59,11 +62,13 @@ impl State {
         http_ctx.set_field_size_limit(MAX_HEADER_BYTES);
         Self {
             memory: MemoryMeter::new(limits.memory_bytes()),
-            log: Arc::new(Log::new(around.policy_rule_uri, around.recorder, limits.log_bytes())),
+            log: Arc::new(Log::new(around.policy_rule_uri, Arc::clone(&around.recorder), limits.log_bytes())),
             table,
             grant: around.grant,
             context: around.context,
             context_bytes: limits.context_bytes(),
+            functions: around.functions,
+            recorder: around.recorder,
             clock: around.clock,
             deadline,
             host_calls: 0,

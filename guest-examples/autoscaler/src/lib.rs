@@ -1,7 +1,8 @@
 //! Decides how many instances of a block should run, from how busy they are.
 //!
-//! The metrics are looked for in the parameters, then in `block_data`, then in `cluster_data`. After a change the
-//! policy holds still for a while, which it remembers in its context: the next call may meet another instance of it.
+//! The metrics are looked for in the parameters, then in `block_data`, then in `cluster_data`, and then, if the settings
+//! say so, asked of the host application. After a change the policy holds still for a while, which it remembers in its
+//! context: the next call may meet another instance of it.
 
 mod metrics;
 
@@ -26,6 +27,8 @@ pub struct Autoscaler {
 pub struct Settings {
     /// How long to hold still after a change, in seconds.
     cooldown_seconds: u64,
+    /// Whether to ask the host application, by its function `get_metrics`, where nothing else has metrics.
+    get_metrics: bool,
 }
 
 /// The parameters of the policy, stored or brought by a call.
@@ -54,7 +57,7 @@ pub struct Parameters {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { cooldown_seconds: 60 }
+        Self { cooldown_seconds: 60, get_metrics: false }
     }
 }
 
@@ -130,7 +133,7 @@ impl Policy for Autoscaler {
         let parameters = parameters.as_ref().unwrap_or(&self.parameters);
         parameters.check()?;
         let n_now = input.current_instances.len();
-        let (n_wanted, reason) = parameters.wanted(n_now, &input);
+        let (n_wanted, reason) = parameters.wanted(n_now, || self.metrics(parameters, &input));
         if n_wanted == n_now {
             return Ok(Decision { skip: true, reason, ..Decision::default() });
         }
@@ -159,6 +162,12 @@ impl Policy for Autoscaler {
 }
 
 impl Autoscaler {
+    /// How busy the block is, from the first that knows.
+    fn metrics(&self, parameters: &Parameters, input: &Input) -> Option<Metrics> {
+        let given = parameters.metrics.clone().or_else(|| Metrics::find(&input.block_data, &input.cluster_data));
+        given.or_else(|| self.settings.get_metrics.then(Metrics::of_host).flatten())
+    }
+
     fn is_cooling_down(&self, context: &mut Context) -> Result<bool, Failure> {
         if self.settings.cooldown_seconds == 0 {
             return Ok(false);
@@ -191,15 +200,14 @@ impl Parameters {
     }
 
     /// How many instances there should be, and why.
-    fn wanted(&self, n_now: usize, input: &Input) -> (usize, &'static str) {
+    fn wanted(&self, n_now: usize, metrics: impl FnOnce() -> Option<Metrics>) -> (usize, &'static str) {
         if n_now < self.min_instances {
             return (self.min_instances, "fewer than min_instances");
         }
         if n_now > self.max_instances {
             return (self.max_instances, "more than max_instances");
         }
-        let metrics = self.metrics.clone().or_else(|| Metrics::find(&input.block_data, &input.cluster_data));
-        let Some(metrics) = metrics else { return (n_now, "no metrics") };
+        let Some(metrics) = metrics() else { return (n_now, "no metrics") };
         let n_busy = self.needed(n_now, &metrics);
         if n_busy > n_now {
             let n_wanted = n_busy.min(n_now.saturating_add(self.max_step)).min(self.max_instances);

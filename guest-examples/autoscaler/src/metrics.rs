@@ -1,8 +1,8 @@
 //! Where the metrics of a block are found.
 
-use lictor_policy::Schema;
+use lictor_policy::{Schema, host, log};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// How busy the instances of a block are, on average.
 #[derive(Clone, Debug, Deserialize, Schema)]
@@ -19,6 +19,11 @@ impl Metrics {
     /// The `metrics` of the first that has some. What cannot be read as metrics counts as having none.
     pub(crate) fn find(block_data: &Value, cluster_data: &Value) -> Option<Self> {
         Self::of(block_data).or_else(|| Self::of(cluster_data))
+    }
+
+    /// What the function `get_metrics` of the host application says now. One that cannot be asked has none.
+    pub(crate) fn of_host() -> Option<Self> {
+        host::call("get_metrics", &json!({})).inspect_err(|failure| log::warn!("get_metrics: {}", failure.message)).ok()
     }
 
     fn of(document: &Value) -> Option<Self> {

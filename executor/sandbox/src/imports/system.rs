@@ -1,4 +1,4 @@
-//! Clocks, chance, standard streams, exit, and the functions of a host application.
+//! Clocks, chance, standard streams and exit.
 
 use std::{
     sync::{Arc, LazyLock},
@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use lictor_model::{StopKind, field::shorten};
+use lictor_model::StopKind;
 use rand::Rng as _;
 use wasmtime::{Result, component::Resource};
 use wasmtime_wasi_io::{
@@ -14,16 +14,10 @@ use wasmtime_wasi_io::{
     streams::{DynInputStream, DynOutputStream, InputStream, OutputStream, StreamError, StreamResult},
 };
 
-use super::bindings::{
-    lictor::policy::{
-        host,
-        types::{self, Failure},
-    },
-    wasi::{
-        cli::{exit, stderr, stdin, stdout},
-        clocks::{monotonic_clock, wall_clock},
-        random::{insecure, insecure_seed, random},
-    },
+use super::bindings::wasi::{
+    cli::{exit, stderr, stdin, stdout},
+    clocks::{monotonic_clock, wall_clock},
+    random::{insecure, insecure_seed, random},
 };
 use crate::{
     log::{Level, Log},
@@ -251,18 +245,3 @@ impl stderr::Host for State {
         self.spoken(Level::Error, "stderr")
     }
 }
-
-impl host::Host for State {
-    fn call(&mut self, name: String, _args: String) -> Result<Result<String, Failure>> {
-        self.check_host_calls()?;
-        let failure = |code: &str, message: String| Ok(Err(Failure { code: code.into(), message, details: None }));
-        let shown = shorten(&name, 60);
-        if !self.grant.permits_host(&name) {
-            self.log.denied(&format!("`capabilities.host` with `{shown}`"));
-            return failure("denied_capability", format!("the policy was not granted the host function `{shown}`"));
-        }
-        failure("not_available", format!("this host has no function `{shown}`"))
-    }
-}
-
-impl types::Host for State {}
