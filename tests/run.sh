@@ -1,17 +1,25 @@
 #!/usr/bin/env bash
-# Every check that CI runs, from a bare clone: formatting, lints, documentation, and all tests. What is left out for
-# want of a tool is said at the end. The last line says how many tests passed.
+# Every check that CI runs, from a bare clone: formatting, lints, documentation, and all tests, those of the servers twice:
+# on SQLite and on PostgreSQL. What is left out for want of a tool is said at the end, and how long each step took. The
+# last line says how many tests passed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 passed=0 failed=0
-left_out=()
+left_out=() took=()
+trap 'tests/postgres.sh stop target/postgres-run >/dev/null 2>&1 || true' EXIT
 
-step() { printf '\n== %s\n' "$*"; }
+step() {
+    printf '\n== %s\n' "$*"
+    started=$SECONDS what=$*
+}
+
+# Notes how long the step took, for the end.
+done_with_step() { took+=("$(printf '%5d s  %s' $((SECONDS - started)) "${what:0:100}")"); }
 
 # Runs a check that must succeed. Nothing after it would make sense if it does not.
 must() {
     step "$@"
-    "$@" && return
+    "$@" && done_with_step && return
     printf '\nfailed: %s\n%d passed, %d failed\n' "$*" "$passed" "$((failed + 1))"
     exit 1
 }
@@ -33,6 +41,7 @@ tests() {
     # A runner that failed without a failed test (a build that broke) counts as one.
     [ "$ok" -eq 0 ] || [ "$f" -gt 0 ] || f=1
     passed=$((passed + p)) failed=$((failed + f))
+    done_with_step
 }
 
 must make --no-print-directory guests
@@ -49,10 +58,35 @@ for workspace in policy-sdk/rust guest-examples; do
 done
 unset CARGO_TARGET_DIR
 
+# What keeps its records in a database runs again on PostgreSQL; what is about several servers on one, only there.
+twice=(assets context durability edge execute executors loading openapi query refusals registry schemas seed stop store)
+only_there=shared
 if cargo nextest --version >/dev/null 2>&1; then
-    tests cargo nextest run --cargo-profile checked --workspace --locked --no-fail-fast
+    on_sqlite=(cargo nextest run --cargo-profile checked --workspace --locked --no-fail-fast -E "not test(/^$only_there::/)")
+    on_postgres=(cargo nextest run --cargo-profile checked --workspace --locked --no-fail-fast
+        -E "(binary(it) or package(lictor)) and test(/^($(IFS='|' && echo "${twice[*]}")|$only_there)::/)")
 else
-    tests cargo test --profile checked --workspace --locked --no-fail-fast
+    on_sqlite=(cargo test --profile checked --workspace --locked --no-fail-fast -- --skip "$only_there::")
+    on_postgres=(cargo test --profile checked --workspace --lib --test it --locked --no-fail-fast -- "${twice[@]/%/::}" "$only_there::")
+fi
+tests "${on_sqlite[@]}"
+if LICTOR_TEST_POSTGRES=${LICTOR_TEST_POSTGRES:-$(tests/postgres.sh start target/postgres-run)}; then
+    export LICTOR_TEST_POSTGRES
+    printf '\n==== on PostgreSQL\n'
+    tests env LICTOR_TEST_STORE=postgres "${on_postgres[@]}"
+    tests/postgres.sh stop target/postgres-run
+elif [ $? -eq 3 ]; then
+    left_out+=("everything on PostgreSQL: it is not installed, and installing it takes root and apt-get")
+else
+    failed=$((failed + 1))
+fi
+
+if tests/schemathesis/run.sh setup; then
+    tests timeout 300 tests/schemathesis/run.sh test target/checked/lictor
+elif [ $? -eq 3 ]; then
+    left_out+=("property tests of the API: python3 or its packages are not installed, and cannot be")
+else
+    failed=$((failed + 1))
 fi
 
 if cargo deny --version >/dev/null 2>&1; then
@@ -62,6 +96,7 @@ else
 fi
 
 printf '\n'
+printf '%s\n' "${took[@]}"
 for what in "${left_out[@]}"; do echo "left out: $what"; done
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -372,7 +372,8 @@ fn completions_are_written_for_each_shell() {
 #[test]
 fn help_names_every_command_and_unknown_ones_are_refused() {
     let help = Command::new(["--help"]).run().exits(0).stdout;
-    for command in ["serve", "eval", "manage", "test", "inspect", "new", "pack", "bench", "completions"] {
+    for command in ["serve", "eval", "manage", "test", "inspect", "new", "pack", "push", "pull", "bench", "completions"]
+    {
         assert!(help.contains(command), "{command}: {help}");
         let own = Command::new([command, "--help"]).run().exits(0);
         assert!(own.stdout.contains("Usage: lictor"), "{command}: {}", own.stdout);

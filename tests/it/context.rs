@@ -44,6 +44,19 @@ fn what_is_set_is_there_in_the_next_call_and_only_there() {
 }
 
 #[test]
+fn a_policy_that_moves_takes_it_along() {
+    let server = TestServer::start();
+    let uri = load(&server, "moves");
+    ask(&server, &uri, "s key value");
+    server.put(&format!("/policy/{uri}"), &json!({"$set": {"version": "9.0"}})).data();
+    assert_eq!(ask(&server, "moves:9.0-test", "g key"), "value");
+    // Whoever comes to the old place finds it empty.
+    let again = load(&server, "moves");
+    assert_eq!((again.as_str(), ask(&server, &uri, "l")), (uri.as_str(), json!(0)));
+    assert_eq!(ask(&server, "moves:9.0-test", "g key"), "value");
+}
+
+#[test]
 fn what_was_answered_survives_kill_9() {
     let mut server = TestServer::start();
     let uri = load(&server, "keeps");

@@ -240,7 +240,7 @@ fn what_this_version_cannot_run_is_stored_and_says_so() {
     assert_eq!(server.execute(&uri, &json!({})).refusal(), (422, "not_available".into()));
     assert_eq!(server.policy(&uri)["type"], "python_class_v1");
     for code in ["asset:ip-allow-list:1.0-beta", "asset://0191"] {
-        refused(&server, &record("asset", code), 422, "not_available");
+        refused(&server, &record("asset", code), 502, "code_unreachable");
     }
     let said = refused(&server, &record("path", "policy.zip"), 422, "invalid_input");
     assert!(said.contains("policy.zip"), "{said}");

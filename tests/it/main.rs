@@ -15,8 +15,12 @@ mod assets;
 mod capabilities;
 /// The other subcommands: what they print, and every exit code.
 mod cli;
+/// `lictor-client`: policies in an application's own process, the functions it hands them, and on an executor.
+mod client;
 /// The context of a policy: what it keeps, its bounds, and that nothing acknowledged is lost.
 mod context;
+/// What was acknowledged, after kill -9: every registry.
+mod durability;
 /// Requests that no honest client sends, and the admin listener.
 mod edge;
 /// The examples in the sandbox: their fixtures, and what their records promise.

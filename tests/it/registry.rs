@@ -90,7 +90,9 @@ fn the_same_record_again_is_fine_and_another_one_is_a_conflict() {
     server.create_policy(&record);
     server.create_policy(&record);
     record["description"] = json!("other");
-    assert_eq!(server.post("/policy", &record).refusal(), (200, "conflict".into()));
+    let conflict = server.post("/policy", &record);
+    assert_eq!(conflict.refusal(), (200, "conflict".into()));
+    assert!(conflict.text().contains("`twice:1.0-test`: change that one with PUT"), "{}", conflict.text());
     assert_eq!(server.policy("twice:1.0-test")["description"], "");
     // What a client reads it may send back.
     let read = server.policy("twice:1.0-test");
@@ -243,7 +245,8 @@ fn an_update_that_is_wrong_changes_nothing() {
         (json!({"$set": {"a..b": 1}}), "a..b"),
         (json!({"$set": []}), "$set"),
         (json!({"$unset": {"code": ""}}), "code"),
-        (json!({"$inc": {"x": 1}}), "$inc"),
+        (json!({"$inc": {"description": 1}}), "description"),
+        (json!({"$bump": {"x": 1}}), "$bump"),
         (json!({"$set": {"description": "x"}, "$where": "1"}), "$where"),
         (json!({"description": "no name"}), "name"),
     ] {
@@ -369,6 +372,32 @@ fn a_load_that_was_cut_off_is_taken_up_again() {
     let server = server.kill().start();
     assert_eq!(server.wait_loaded(&uri), json!({"state": "ready"}));
     assert_eq!(server.execute(&uri, &json!(0)).data(), 1);
+}
+
+#[test]
+fn a_burst_of_policies_is_loaded_to_the_last() {
+    let server = TestServer::start();
+    let code = server.put_file("1.wasm", &policy("1"));
+    // More than wait outside of the registry.
+    let (writers, each) = (8, 60);
+    thread::scope(|scope| {
+        for writer in 0..writers {
+            let (server, code) = (&server, &code);
+            scope.spawn(move || {
+                for n in 0..each {
+                    server.create_policy(&record(&format!("burst{writer}.{n}"), code));
+                }
+            });
+        }
+    });
+    let ready = "/policy/query?projection=policy_rule_uri";
+    eventually("every policy is ready", || {
+        match server.post(ready, &json!({"load.state": "ready"})).data().as_array().map(Vec::len) {
+            Some(n) if n == writers * each => Ok(()),
+            n => Err(n),
+        }
+    });
+    assert_eq!(server.execute("burst7.59:1.0-test", &json!(0)).data(), 1);
 }
 
 #[test]

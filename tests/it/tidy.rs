@@ -84,7 +84,8 @@ fn only_the_store_names_the_database() {
 
 #[test]
 fn only_http_names_axum_and_hyper() {
-    assert_eq!(trespassers(&["axum", "tower"], &["executor/server/src/http"]), [""; 0]);
+    let words = ["axum", "tower", "utoipa", "utoipa_axum", "utoipa_swagger_ui"];
+    assert_eq!(trespassers(&words, &["executor/server/src/http"]), [""; 0]);
     // The sandbox sends a guest's requests.
     let may = ["executor/server/src/http", "executor/sandbox/src/imports/http"];
     assert_eq!(trespassers(&["hyper", "hyper_util"], &may), [""; 0]);
@@ -93,6 +94,26 @@ fn only_http_names_axum_and_hyper() {
 #[test]
 fn only_the_loader_names_what_fetches_and_unpacks() {
     assert_eq!(trespassers(&["reqwest", "tar", "flate2", "liblzma"], &["executor/loader/"]), [""; 0]);
+}
+
+/// Whatever an application gets that depends on the client.
+#[test]
+fn the_client_brings_neither_the_server_nor_a_database() {
+    let lock = fs::read_to_string(repository().join("Cargo.lock")).unwrap();
+    let (mut found, mut next) = (BTreeSet::new(), vec!["lictor-client"]);
+    while let Some(name) = next.pop() {
+        if !found.insert(name) {
+            continue;
+        }
+        for package in lock.split("[[package]]\n").filter(|package| package.contains(&format!("name = \"{name}\"\n"))) {
+            let dependencies = package.split("dependencies = [").nth(1).unwrap_or_default();
+            next.extend(dependencies.split('"').skip(1).step_by(2).map(|entry| entry.split(' ').next().unwrap()));
+        }
+    }
+    assert!(found.contains("lictor-sandbox") && found.contains("wasmtime"), "{found:?}");
+    for name in ["lictor", "sqlx", "sqlx-core", "axum", "utoipa", "clap"] {
+        assert!(!found.contains(name), "the client depends on {name}");
+    }
 }
 
 #[test]
@@ -121,7 +142,7 @@ fn the_model_does_no_io_and_looks_at_no_clock() {
     }
     let manifest = fs::read_to_string(repository().join("executor/model/Cargo.toml")).unwrap();
     let dependencies = manifest.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
-    let pure = ["serde", "serde_json", "sha2", "thiserror", "url"];
+    let pure = ["serde", "serde_json", "sha2", "thiserror", "url", "regex", "jsonschema"];
     for line in dependencies.lines().filter(|line| !line.is_empty()) {
         let name = line.split(['.', ' ', '=']).next().unwrap();
         assert!(pure.contains(&name), "the model depends on {name}");

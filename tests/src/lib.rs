@@ -7,6 +7,7 @@
 //! CodeServer ── where code and allowlists are fetched from
 //! guest, policy, component, zip_of, … ── code to be fetched
 //! Command ── the other subcommands, with their exit codes
+//! postgres.sh ── the PostgreSQL that servers keep their records in when `LICTOR_TEST_STORE=postgres`
 //! ```
 //!
 //! Nothing here waits for a time to pass: [`eventually`] asks again until a condition holds, and gives up with what
@@ -23,6 +24,8 @@
 mod archives;
 mod client;
 mod command;
+mod database;
+mod expected;
 mod guests;
 pub mod sandbox;
 mod server;
@@ -32,6 +35,7 @@ mod web;
 pub use archives::{tar_gz_of, tar_of, tar_xz_of, zip_of};
 pub use client::{Client, RawReply, Reply};
 pub use command::{Command, Output, binary};
+pub use expected::differences;
 pub use guests::{
     Guest, component, file_url, guest, guest_bytes, guest_record, guest_zip, guests_dir, policy, record, repository,
 };

@@ -12,12 +12,14 @@ use std::{
     thread,
 };
 
+use lictor::store::{Location, Store};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::{
     client::Client,
     command::{binary, clean_environment},
+    database::Database,
     guests::{file_url, guests_dir},
     wait::eventually,
 };
@@ -26,6 +28,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Builder {
     home: Arc<TempDir>,
+    files: PathBuf,
+    database: Option<Arc<Database>>,
     flags: Vec<OsString>,
     env: Vec<(String, String)>,
     bare: bool,
@@ -60,15 +64,36 @@ struct Streams {
 }
 
 impl Builder {
-    fn new() -> Self {
+    #[track_caller]
+    fn new(database: impl FnOnce(&str) -> Option<Arc<Database>>) -> Self {
         let home = tempfile::Builder::new().prefix("lictor-it-").tempdir().expect("a temporary folder can be made");
         std::fs::create_dir(home.path().join("files")).expect("a folder can be made");
-        Self { home: Arc::new(home), flags: Vec::new(), env: Vec::new(), bare: false }
+        // No other test has a folder of this name now, so none has a database of this name.
+        let database = database(&home.path().file_name().unwrap_or_default().to_string_lossy());
+        Self {
+            files: home.path().join("files"),
+            home: Arc::new(home),
+            database,
+            flags: Vec::new(),
+            env: Vec::new(),
+            bare: false,
+        }
+    }
+
+    /// A server with a data directory of its own, and the records and the files of this one. Both must be on PostgreSQL.
+    #[must_use]
+    pub fn beside(server: &TestServer) -> Self {
+        let database = server.builder.database.clone();
+        assert!(database.is_some(), "only servers on PostgreSQL can be beside each other");
+        Self { files: server.builder.files.clone(), ..Self::new(|_| database) }
     }
 
     /// A flag of `serve`, with its value if it takes one.
     #[must_use]
     pub fn flag(mut self, flag: &str, value: impl Into<OsString>) -> Self {
+        if matches!(flag, "--store" | "--system") {
+            self.database = None;
+        }
         self.flags.extend([flag.into(), value.into()]);
         self
     }
@@ -88,7 +113,11 @@ impl Builder {
 
     /// A configuration file with this text.
     #[must_use]
-    pub fn config(self, toml: &str) -> Self {
+    pub fn config(mut self, toml: &str) -> Self {
+        // Ours would win over the one that the test is about.
+        if toml.lines().any(|line| line.starts_with("store")) {
+            self.database = None;
+        }
         let path = self.home.path().join("lictor.toml");
         std::fs::write(&path, toml).expect("a file can be written");
         self.flag("--config", path)
@@ -115,7 +144,14 @@ impl Builder {
 
     /// A folder that `--allow-file` admits.
     pub fn files(&self) -> PathBuf {
-        self.home.path().join("files")
+        self.files.clone()
+    }
+
+    /// The database of a server that does not run now, to be filled as that server would.
+    pub async fn store(&self) -> Store {
+        let url = self.database.as_deref().map(Database::url);
+        let location = Location::parse(url.as_deref(), &self.data_dir()).expect("the harness names a database");
+        Store::open(&location).await.expect("the database can be opened")
     }
 
     fn command(&self) -> process::Command {
@@ -126,6 +162,9 @@ impl Builder {
             command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
         }
         clean_environment(&mut command);
+        if let Some(database) = &self.database {
+            command.arg("--store").arg(database.url());
+        }
         command.args(&self.flags).envs(self.env.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -208,8 +247,32 @@ impl TestServer {
     }
 
     /// A server to be configured.
+    #[track_caller]
     pub fn builder() -> Builder {
-        Builder::new()
+        Builder::new(|name| Database::if_asked_for(name).map(Arc::new))
+    }
+
+    /// A server to be configured that keeps its records in PostgreSQL, whatever other tests do.
+    #[track_caller]
+    pub fn on_postgres() -> Builder {
+        Builder::new(|name| Some(Arc::new(Database::new(name))))
+    }
+
+    /// Whether its records are in PostgreSQL.
+    pub fn is_on_postgres(&self) -> bool {
+        self.builder.database.is_some()
+    }
+
+    /// Runs a statement in its PostgreSQL, as another program would; a line for each row of the answer.
+    #[track_caller]
+    pub fn sql(&self, statement: &str) -> String {
+        self.builder.database.as_ref().expect("the server is on PostgreSQL").run(statement)
+    }
+
+    /// The password of its PostgreSQL.
+    #[track_caller]
+    pub fn database_password(&self) -> &str {
+        self.builder.database.as_ref().expect("the server is on PostgreSQL").password()
     }
 
     /// The client of the main listener.

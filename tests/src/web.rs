@@ -82,6 +82,13 @@ impl Answer {
         Self { status, ..Self::ok("no\n") }
     }
 
+    /// Another status.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
     /// 302 to another place.
     pub fn redirect(to: &str) -> Self {
         Self::status(302).header("Location", to)

@@ -107,6 +107,18 @@ fn component_within(verified: &Verified, caps: Caps) -> Result<Verified, LoadErr
     }
 }
 
+/// What the name of a file with these bytes ends in, if they are code or an archive of a kind that is read.
+pub fn suffix_of(bytes: &[u8]) -> Option<&'static str> {
+    match sniff::kind(bytes) {
+        Kind::Wasm => Some(".wasm"),
+        Kind::Zip => Some(".zip"),
+        Kind::Tar => Some(".tar"),
+        Kind::Gzip => Some(".tar.gz"),
+        Kind::Xz => Some(".tar.xz"),
+        Kind::Other(_) => None,
+    }
+}
+
 /// Whole streams after one another are one file to gzip and xz, so they are here; anything else after one is refused.
 fn xz_decoder(bytes: &[u8], caps: Caps) -> Result<XzDecoder<&[u8]>, LoadError> {
     let stream = stream::Stream::new_stream_decoder(caps.xz_memory, stream::CONCATENATED);

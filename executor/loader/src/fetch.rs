@@ -14,7 +14,11 @@ use bytes::Bytes;
 use lictor_model::{address::AllowPrivate, code::CodeRef, digest::Digest};
 use tokio::{task, time};
 
-use crate::error::{LoadCode, LoadError, quoted};
+use crate::{
+    assets::{Asset, Assets},
+    compile::blocking,
+    error::{LoadCode, LoadError, quoted, size},
+};
 
 mod file;
 mod web;
@@ -38,6 +42,8 @@ pub struct FetchRules {
     pub total_timeout: Duration,
     /// How many redirects are followed.
     pub max_redirects: usize,
+    /// What is asked before anything is fetched, if there is a registry of assets.
+    pub assets: Option<Arc<dyn Assets>>,
 }
 
 impl Default for FetchRules {
@@ -51,6 +57,7 @@ impl Default for FetchRules {
             idle_timeout: Duration::from_secs(10),
             total_timeout: Duration::from_secs(60),
             max_redirects: 3,
+            assets: None,
         }
     }
 }
@@ -78,6 +85,22 @@ impl Fetcher {
     }
 
     async fn fetch_patiently(&self, code: &CodeRef) -> Result<Fetched, LoadError> {
+        let Some(assets) = &self.rules.assets else { return self.fetch_elsewhere(code).await };
+        match assets.find(code).await? {
+            Asset::Not => self.fetch_elsewhere(code).await,
+            Asset::Bytes(bytes) => self.at_hand(code, bytes).await,
+            Asset::At(place) => self.fetch_elsewhere(&place).await,
+        }
+    }
+
+    async fn at_hand(&self, code: &CodeRef, bytes: Bytes) -> Result<Fetched, LoadError> {
+        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > self.rules.max_bytes {
+            return Err(unreachable(code, format!("is larger than {}", size(self.rules.max_bytes))));
+        }
+        blocking(move || Ok(Fetched::of(bytes))).await
+    }
+
+    async fn fetch_elsewhere(&self, code: &CodeRef) -> Result<Fetched, LoadError> {
         match code {
             CodeRef::Http(url) => self.web.fetch(url, &self.rules).await,
             CodeRef::File(_) => self.read(code, file::read_admitted).await,
@@ -89,7 +112,7 @@ impl Fetcher {
             }
             CodeRef::Asset(_) => {
                 let message = format!(
-                    "{} is in the assets registry, which this build does not have yet",
+                    "{} is in a server's registry of assets, and there is none here",
                     quoted(&code.to_string())
                 );
                 Err(LoadError::new(LoadCode::NotAvailable, message))

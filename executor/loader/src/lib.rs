@@ -9,10 +9,13 @@
 //! share one load.
 
 pub mod archive;
+pub mod assets;
 pub mod cache;
+pub mod client;
 pub mod compile;
 pub mod error;
 pub mod fetch;
+mod reach;
 
 use std::sync::Arc;
 
@@ -20,7 +23,9 @@ use lictor_model::{CodeRef, Digest};
 use lictor_sandbox::{Bounds, Module, Sandbox};
 use moka::future::Cache;
 
+pub use assets::{Asset, Assets};
 pub use cache::DiskCache;
+pub use client::{Answer, Ask, Client, Unanswered, Upload};
 pub use compile::CompileIn;
 use compile::{Workshop, blocking};
 pub use error::{LoadCode, LoadError};
@@ -43,7 +48,7 @@ struct Shared {
     bounds: Bounds,
     modules: Cache<(Digest, bool), Module>,
     /// Fetches in flight by reference and pin. A finished one is forgotten at once: the next load asks again.
-    fetches: Cache<(String, Option<Digest>), Digest>,
+    fetches: Cache<(CodeRef, Option<Digest>), Digest>,
 }
 
 /// What is to be loaded.
@@ -111,7 +116,8 @@ impl Loader {
     }
 
     async fn fetch_once(&self, wanted: &Wanted<'_>) -> Result<Digest, LoadError> {
-        let key = (wanted.code.to_string(), wanted.code_digest.copied());
+        // The reference itself: as text, two that differ in a query's value would look alike.
+        let key = (wanted.code.clone(), wanted.code_digest.copied());
         let fetched = self.shared.fetches.try_get_with(key.clone(), self.shared.fetch(wanted)).await;
         self.shared.fetches.invalidate(&key).await;
         fetched.map_err(unshare)

@@ -17,6 +17,8 @@ use crate::field::shorten;
 
 /// The longest reference, in characters.
 pub const MAX_CODE_CHARS: usize = 4096;
+/// The longest part of an asset's name: a version and a tag of 128 bytes each, and the dash between them.
+const MAX_ASSET_PART: usize = 257;
 
 /// Where the code of a policy is.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -128,7 +130,7 @@ fn check_path(path: &Path) -> Result<(), ParseCodeError> {
 fn parse_asset(rest: &str) -> Result<AssetRef, ParseCodeError> {
     let plain = |text: &str| {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'+');
-        !text.is_empty() && text.len() <= 256 && !text.starts_with('.') && text.bytes().all(allowed)
+        !text.is_empty() && text.len() <= MAX_ASSET_PART && !text.starts_with('.') && text.bytes().all(allowed)
     };
     if let Some(id) = rest.strip_prefix("//") {
         return if plain(id) { Ok(AssetRef::Id(id.into())) } else { Err(ParseCodeError::Asset) };

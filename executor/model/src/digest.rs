@@ -16,6 +16,22 @@ const DIGITS: usize = 64;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
+/// The digest of bytes that come one after the other.
+#[derive(Clone, Default)]
+pub struct Hasher(Sha256);
+
+impl Hasher {
+    /// Takes more bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all that came.
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
 impl Digest {
     /// The digest of `bytes`. Takes about a second per GiB: mind the thread.
     pub fn of(bytes: &[u8]) -> Self {
@@ -123,6 +139,9 @@ mod tests {
         assert_eq!(format!("{digest:?}"), ABC);
         assert_eq!(ABC.parse(), Ok(digest));
         assert_eq!(Digest::from_bytes(*digest.as_bytes()), digest);
+        let mut hasher = Hasher::default();
+        [b"a".as_slice(), b"", b"bc"].iter().for_each(|bytes| hasher.push(bytes));
+        assert_eq!(hasher.finish(), digest);
     }
 
     #[test]

@@ -1,106 +1,106 @@
-//! The filter language of the registries' `query` routes.
+//! The filter language of the registries' `query` routes: MongoDB's, over JSON documents.
 //!
-//! A filter is an object of dotted paths and values; a document matches when each path leads to an equal value,
-//! or to a list that has an equal element, as in MongoDB. `null` matches a field that is missing. Operators
-//! (`$gt`, …) are refused by name.
+//! A filter is an object. Its keys are dotted paths, each with a value that the document has there or with an object of
+//! operators; or `$and`, `$or`, `$nor` with lists of filters. All of its keys must hold.
+//!
+//! | operator | asks for |
+//! |---|---|
+//! | `$eq` `$ne` `$in` `$nin` | equality, by value: `1` and `1.0` are equal, and `null` is also a field that is missing |
+//! | `$gt` `$gte` `$lt` `$lte` | a range, within one type only |
+//! | `$exists` `$type` | presence; types by name or number |
+//! | `$regex` with `$options` | a pattern in a string, unanchored, in linear time; letters i, m, s, x |
+//! | `$all` `$elemMatch` `$size` | lists |
+//! | `$mod` | `[divisor, remainder]` of the whole part of a number |
+//! | `$not` | negates the operators under it |
+//!
+//! A path that ends at a list is matched by each of its elements and by the list as a whole, and each operator by
+//! itself: `{"a": {"$gt": 1, "$lt": 3}}` matches `{"a": [0, 5]}`. `$ne`, `$nin` and `$not` negate the whole, so they
+//! match where the field is missing. How paths lead through lists stands in `path.rs`, the order of values in
+//! `compare.rs`.
+//!
+//! Differences from MongoDB: the order of an object's keys has no meaning; patterns are those of the `regex` crate; a key
+//! that begins with `$` within a value that is compared with is an error, where MongoDB takes it for the name of a field;
+//! `$where`, `$expr` and what else runs code or searches texts and places is unknown.
+//!
+//! Source: MongoDB manual, "Query Predicates"; where that leaves something open, the behaviour of its server.
+
+mod condition;
+mod elements;
+mod kind;
+mod narrow;
+mod parse;
+mod pattern;
+
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use crate::field::{FieldError, shorten};
+pub(crate) use self::elements::Elements;
+pub use self::narrow::{Bound, Narrow, Test, strings};
+use self::{condition::Clause, parse::Parser};
+use crate::{compare::type_name, field::FieldError, path::Holder};
 
 /// A query over documents, parsed once.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Filter {
-    equal: Vec<(Vec<String>, Value)>,
+    clause: Clause,
+    fields: BTreeSet<String>,
 }
 
 impl Filter {
     /// Reads a filter.
+    ///
+    /// # Errors
+    /// For a body that is no object, an operator that is unknown or misplaced, an operand that is not what its
+    /// operator takes, and more than 1000 conditions; at the dotted path within the filter.
     pub fn parse(body: &Value) -> Result<Self, FieldError> {
         let Value::Object(fields) = body else {
-            return Err(FieldError::new("", "the body must be a JSON object: a filter"));
+            let message = format!("the body must be a JSON object, a filter, not {}", type_name(body));
+            return Err(FieldError::new("", message));
         };
-        let equal = fields.iter().map(|(path, value)| condition(path, value)).collect::<Result<_, _>>()?;
-        Ok(Self { equal })
+        let clause = Parser::default().filter(fields)?;
+        let mut fields = BTreeSet::new();
+        collect_fields(&clause, &mut fields);
+        Ok(Self { clause, fields })
     }
 
     /// Whether `document` matches.
     pub fn matches(&self, document: &Map<String, Value>) -> bool {
-        self.equal.iter().all(|(path, wanted)| match path.split_first() {
-            Some((first, rest)) => reaches(document.get(first), rest, wanted),
-            None => false,
-        })
+        self.clause.matches(Holder::Fields(document))
     }
 
-    /// The value that the top-level field `name` must have, if the filter says so: what an index can narrow by.
-    pub fn exact(&self, name: &str) -> Option<&str> {
-        let found = self.equal.iter().find(|(path, _)| matches!(path.as_slice(), [only] if only == name));
-        found.and_then(|(_, value)| value.as_str())
+    /// The top-level fields that the verdict depends on: a scan need not read the others.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().map(String::as_str)
+    }
+
+    /// What an index can use. Never loses a match.
+    pub fn narrow(&self) -> Narrow {
+        let mut bounds = Vec::new();
+        narrow::of_clause(&self.clause, &mut bounds);
+        Narrow { bounds }
     }
 }
 
-fn condition(path: &str, value: &Value) -> Result<(Vec<String>, Value), FieldError> {
-    let operator = |name: &str| {
-        FieldError::new(path, format!("uses the operator `{}`, which is not available", shorten(name, 30)))
-    };
-    if path.starts_with('$') {
-        return Err(operator(path));
+impl Default for Filter {
+    /// The filter that every document matches.
+    fn default() -> Self {
+        Self { clause: Clause::All(Vec::new()), fields: BTreeSet::new() }
     }
-    if let Some(name) = value.as_object().and_then(|fields| fields.keys().find(|name| name.starts_with('$'))) {
-        return Err(operator(name));
-    }
-    Ok((path.split('.').map(str::to_owned).collect(), value.clone()))
 }
 
-/// Whether following `path` from `at` leads to `wanted`, through any element of a list on the way.
-fn reaches(at: Option<&Value>, path: &[String], wanted: &Value) -> bool {
-    match (path.split_first(), at) {
-        (None, None) => wanted.is_null(),
-        (None, Some(value)) => value == wanted || value.as_array().is_some_and(|all| all.contains(wanted)),
-        (Some((first, rest)), Some(Value::Object(fields))) => reaches(fields.get(first), rest, wanted),
-        (Some((first, rest)), Some(Value::Array(all))) => {
-            let indexed = first.parse().ok().and_then(|idx: usize| all.get(idx));
-            indexed.is_some_and(|value| reaches(Some(value), rest, wanted))
-                || all.iter().any(|value| value.is_object() && reaches(Some(value), path, wanted))
+fn collect_fields(clause: &Clause, fields: &mut BTreeSet<String>) {
+    match clause {
+        Clause::All(inner) | Clause::Any(inner) | Clause::Neither(inner) => {
+            inner.iter().for_each(|clause| collect_fields(clause, fields));
         }
-        (Some(_), _) => wanted.is_null(),
+        Clause::At(path, _) => {
+            fields.insert(path.top().to_owned());
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[track_caller]
-    #[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
-    fn check(filter: Value, expected: bool) {
-        let document = json!({"name": "a", "tags": ["x", "y"], "m": {"n": 1, "list": [{"k": 1}, {"k": 2}]}, "z": null});
-        let matches = Filter::parse(&filter).unwrap().matches(document.as_object().unwrap());
-        assert_eq!(matches, expected, "{filter}");
-    }
-
-    #[test]
-    fn equality_follows_paths_and_looks_into_lists() {
-        check(json!({}), true);
-        check(json!({"name": "a", "m.n": 1}), true);
-        check(json!({"name": "b"}), false);
-        check(json!({"tags": "x"}), true);
-        check(json!({"tags": ["x", "y"]}), true);
-        check(json!({"tags": ["x"]}), false);
-        check(json!({"m.list.k": 2}), true);
-        check(json!({"m.list.1.k": 2}), true);
-        check(json!({"m.list.k": 3}), false);
-        check(json!({"missing": null, "z": null}), true);
-        check(json!({"name.deeper": "a"}), false);
-    }
-
-    #[test]
-    fn an_operator_is_refused_by_name() {
-        for filter in [json!({"$where": "1"}), json!({"a": {"$where": "1"}})] {
-            assert!(Filter::parse(&filter).unwrap_err().message().contains("$where"));
-        }
-        assert!(Filter::parse(&json!([])).is_err());
-    }
-}
+mod properties;
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,15 @@ fn check_plain(field: &str, text: &str) -> Result<(), FieldError> {
     ))
 }
 
+/// The uri `name:version-tag` of three plain parts, each given with the field that it comes from.
+fn versioned(parts: [(&str, &str); 3]) -> Result<Box<str>, FieldError> {
+    for (field, part) in parts {
+        check_plain(field, part)?;
+    }
+    let [(_, name), (_, version), (_, tag)] = parts;
+    Ok(format!("{name}:{version}-{tag}").into())
+}
+
 /// Names one version of a policy: `{name}:{version}-{release_tag}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PolicyUri(Box<str>);
@@ -33,10 +42,7 @@ pub struct PolicyUri(Box<str>);
 impl PolicyUri {
     /// The uri of a policy with this name, version and release tag.
     pub fn of(name: &str, version: &str, release_tag: &str) -> Result<Self, FieldError> {
-        check_plain("name", name)?;
-        check_plain("version", version)?;
-        check_plain("release_tag", release_tag)?;
-        Ok(Self(format!("{name}:{version}-{release_tag}").into()))
+        versioned([("name", name), ("version", version), ("release_tag", release_tag)]).map(Self)
     }
 
     /// The uri as text.
@@ -64,6 +70,22 @@ impl FromStr for PolicyUri {
 impl fmt::Display for PolicyUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Names one version of a graph: `{graph_name}:{graph_version}-{graph_release_tag}`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GraphUri(Box<str>);
+
+impl GraphUri {
+    /// The uri of a graph with this name, version and release tag.
+    pub fn of(name: &str, version: &str, release_tag: &str) -> Result<Self, FieldError> {
+        versioned([("graph_name", name), ("graph_version", version), ("graph_release_tag", release_tag)]).map(Self)
+    }
+
+    /// The uri as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -103,6 +125,8 @@ mod tests {
         assert_eq!(uri.as_str(), "ip_allowlist:1.0-beta");
         assert_eq!("ip_allowlist:1.0-beta".parse::<PolicyUri>().unwrap(), uri);
         assert_eq!(PolicyUri::of("a", "1/0", "b").unwrap_err().field(), "version");
+        assert_eq!(GraphUri::of("a", "1.0", "b").unwrap().as_str(), "a:1.0-b");
+        assert_eq!(GraphUri::of("a", "1/0", "b").unwrap_err().field(), "graph_version");
     }
 
     #[test]

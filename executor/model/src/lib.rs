@@ -5,25 +5,41 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod asset;
 pub mod capabilities;
 pub mod code;
+mod compare;
 pub mod digest;
+pub mod document;
+pub mod executor;
 pub mod field;
 pub mod filter;
+pub mod function;
+pub mod graph;
 pub mod id;
+pub mod job;
 pub mod json;
 pub mod limits;
+mod nearest;
 pub mod outcome;
+mod path;
+pub mod query;
 pub mod record;
+pub mod schema;
 pub mod update;
 
+pub use asset::{AssetDraft, AssetUri};
 pub use capabilities::{Capabilities, Origin};
 pub use code::CodeRef;
 pub use digest::Digest;
+pub use document::Entry;
+pub use executor::{ExecutorDraft, ExecutorSpec, HostUri};
 pub use field::FieldError;
-pub use filter::Filter;
-pub use id::{ExecutorId, PolicyUri};
+pub use filter::{Filter, Narrow};
+pub use id::{ExecutorId, GraphUri, PolicyUri};
 pub use limits::{Limits, LimitsSpec};
 pub use outcome::{Failure, Outcome, Stop, StopKind, Usage};
+pub use query::Query;
 pub use record::{Draft, PolicySpec};
+pub use schema::{Schema, SchemaMode, Schemas, Violation};
 pub use update::Update;

@@ -3,6 +3,9 @@
 //! A guest can fail only into an [`Outcome`]: a policy that was stopped is an answer, not an error of ours.
 
 use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::schema::Violation;
 
 /// What a guest did with a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub struct Stop {
     pub kind: StopKind,
     /// What happened, for a person. Never a path or an address of the host.
     pub message: String,
+    /// What did not match, if a schema stopped it.
+    pub violations: Vec<Violation>,
 }
 
 /// The bounds and rules that stop a guest.
@@ -104,7 +109,26 @@ impl StopKind {
 impl Stop {
     /// A stop of this kind.
     pub fn new(kind: StopKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), violations: Vec::new() }
+    }
+
+    /// A stop because `what`, such as "the input", does not match its schema.
+    pub fn violating(kind: StopKind, what: &str, violations: Vec<Violation>) -> Self {
+        let listed = violations.iter().map(Violation::to_string).collect::<Vec<_>>().join("; ");
+        let message = format!("{what} does not match the policy's schema: {listed}");
+        Self { kind, message, violations }
+    }
+
+    /// As callers are told of it.
+    pub fn to_json(&self) -> Value {
+        let mut res = Map::new();
+        res.insert("success".into(), false.into());
+        res.insert("code".into(), self.kind.code().into());
+        res.insert("message".into(), self.message.as_str().into());
+        if !self.violations.is_empty() {
+            res.insert("violations".into(), json!(self.violations));
+        }
+        res.into()
     }
 }
 

@@ -3,15 +3,19 @@
 //! A record is kept as the document its author wrote, completed with the defaults that clients of the original
 //! expect to read back; [`PolicySpec`] is the part of it that an executor acts on.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use crate::{
     capabilities::Capabilities,
     code::CodeRef,
     digest::Digest,
+    document::{Field, Shape, complete, object, optional, text, unknown},
     field::{FieldError, shorten},
     id::PolicyUri,
     limits::LimitsSpec,
+    schema::Schemas,
 };
 
 /// A record that passed every check.
@@ -46,6 +50,8 @@ pub struct PolicySpec {
     pub capabilities: Capabilities,
     /// Whether clocks are frozen and random numbers seeded.
     pub deterministic: bool,
+    /// What its documents must look like.
+    pub schemas: Arc<Schemas>,
 }
 
 /// The kinds of code, by the record's `type`.
@@ -57,33 +63,24 @@ pub enum PolicyKind {
     PythonClass,
 }
 
-/// What a field of the original holds, and its default.
-enum Shape {
-    Text,
-    TextOrList,
-    Object,
-    List,
-    Any,
-}
-
 /// Fields of the original that a record may leave out, and what is then read back.
 ///
 /// The real service demands three of them that its own document lacks, and its clients read all of them, so all
 /// are optional here and always returned.
-const OPTIONAL: [(&str, Shape); 13] = [
-    ("metadata", Shape::Any),
-    ("tags", Shape::TextOrList),
-    ("code_type", Shape::Text),
-    ("policy_input_schema", Shape::Object),
-    ("policy_output_schema", Shape::Object),
-    ("policy_settings_schema", Shape::Object),
-    ("policy_parameters_schema", Shape::Object),
-    ("policy_settings", Shape::Object),
-    ("policy_parameters", Shape::Object),
-    ("management_commands_schema", Shape::List),
-    ("description", Shape::Text),
-    ("functionality_data", Shape::Object),
-    ("resource_estimates", Shape::Object),
+const OPTIONAL: [Field; 13] = [
+    optional("metadata", Shape::Any),
+    optional("tags", Shape::TextOrList),
+    optional("code_type", Shape::Text),
+    optional("policy_input_schema", Shape::Object),
+    optional("policy_output_schema", Shape::Object),
+    optional("policy_settings_schema", Shape::Object),
+    optional("policy_parameters_schema", Shape::Object),
+    optional("policy_settings", Shape::Object),
+    optional("policy_parameters", Shape::Object),
+    optional("management_commands_schema", Shape::List),
+    optional("description", Shape::Text),
+    optional("functionality_data", Shape::Object),
+    optional("resource_estimates", Shape::Object),
 ];
 
 const REQUIRED: [&str; 5] = ["name", "version", "release_tag", "code", "type"];
@@ -91,93 +88,32 @@ const OURS: [&str; 5] = ["code_digest", "limits", "capabilities", "schema_mode",
 /// Fields that are computed: read back by a client and sent again, they are ignored.
 const COMPUTED: [&str; 4] = ["policy_rule_uri", "component_digest", "load", "_id"];
 
-impl Shape {
-    fn admits(&self, value: &Value) -> bool {
-        match self {
-            Self::Text => value.is_string(),
-            Self::TextOrList => {
-                value.is_string() || value.as_array().is_some_and(|all| all.iter().all(Value::is_string))
-            }
-            Self::Object => value.is_object(),
-            Self::List => value.is_array(),
-            Self::Any => true,
-        }
-    }
-
-    fn expected(&self) -> &'static str {
-        match self {
-            Self::Text => "a string",
-            Self::TextOrList => "a string or a list of strings",
-            Self::Object => "an object",
-            Self::List => "a list",
-            Self::Any => "any value",
-        }
-    }
-
-    fn default(&self) -> Value {
-        match self {
-            Self::Text | Self::TextOrList => json!(""),
-            Self::Object | Self::Any => json!({}),
-            Self::List => json!([]),
-        }
-    }
-}
-
 impl Draft {
     /// Reads a record as it was posted.
     pub fn parse(body: Value) -> Result<Self, FieldError> {
-        let Value::Object(mut document) = body else {
-            return Err(FieldError::new("", "the body must be a JSON object: a policy record"));
-        };
+        let mut document = object(body, "a policy record")?;
         for name in COMPUTED {
             document.remove(name);
         }
-        let warnings = unknown_fields(&document);
-        complete(&mut document)?;
-        let spec = PolicySpec::read(&document)?;
+        let mut warnings = unknown(&document, |name| {
+            REQUIRED.contains(&name) || OURS.contains(&name) || OPTIONAL.iter().any(|field| field.name == name)
+        });
+        complete(&mut document, &OPTIONAL)?;
+        let (schemas, of_schemas) = Schemas::parse(&document)?;
+        warnings.extend(of_schemas);
+        let spec = PolicySpec::read(&document, schemas)?;
         document.insert("policy_rule_uri".into(), json!(spec.uri.as_str()));
         Ok(Self { document, spec, warnings })
     }
 }
 
-/// Fills in the defaults of the original's fields and checks the shape of those that are there.
-fn complete(document: &mut Map<String, Value>) -> Result<(), FieldError> {
-    for (name, shape) in &OPTIONAL {
-        match document.get(*name) {
-            Some(value) if !shape.admits(value) => {
-                return Err(FieldError::new(*name, format!("must be {}", shape.expected())));
-            }
-            Some(_) => {}
-            None => drop(document.insert((*name).into(), shape.default())),
-        }
-    }
-    Ok(())
-}
-
-fn unknown_fields(document: &Map<String, Value>) -> Vec<String> {
-    let known = |name: &str| {
-        REQUIRED.contains(&name) || OURS.contains(&name) || OPTIONAL.iter().any(|(known, _)| *known == name)
-    };
-    document
-        .keys()
-        .filter(|name| !known(name))
-        .map(|name| format!("unknown field `{}` is kept and not used", shorten(name, 60)))
-        .collect()
-}
-
 impl PolicySpec {
-    fn read(document: &Map<String, Value>) -> Result<Self, FieldError> {
+    fn read(document: &Map<String, Value>, schemas: Schemas) -> Result<Self, FieldError> {
         let (name, version, tag) =
             (text(document, "name")?, text(document, "version")?, text(document, "release_tag")?);
         let uri = PolicyUri::of(name, version, tag)?;
         let kind = PolicyKind::parse(text(document, "type")?)?;
         let code = text(document, "code")?.parse().map_err(|error| FieldError::new("code", format!("{error}")))?;
-        if let Some(mode) = document.get("schema_mode") {
-            let known = matches!(mode.as_str(), Some("off" | "warn" | "enforce"));
-            if !known {
-                return Err(FieldError::new("schema_mode", "must be `off`, `warn` or `enforce`"));
-            }
-        }
         Ok(Self {
             uri,
             kind,
@@ -193,6 +129,7 @@ impl PolicySpec {
                     value.as_bool().ok_or_else(|| FieldError::new("deterministic", "must be true or false"))?
                 }
             },
+            schemas: Arc::new(schemas),
         })
     }
 }
@@ -207,15 +144,6 @@ impl PolicyKind {
                 format!("must be `wasm_component_v1` or `python_class_v1`, not `{}`", shorten(other, 40)),
             )),
         }
-    }
-}
-
-fn text<'a>(document: &'a Map<String, Value>, name: &str) -> Result<&'a str, FieldError> {
-    match document.get(name) {
-        Some(Value::String(text)) if !text.is_empty() => Ok(text),
-        Some(Value::String(_)) => Err(FieldError::new(name, "must not be empty")),
-        Some(_) => Err(FieldError::new(name, "must be a string")),
-        None => Err(FieldError::new(name, "is required")),
     }
 }
 

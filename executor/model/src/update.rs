@@ -1,8 +1,34 @@
-//! The update language of the registries' `PUT` routes: a whole document, or `$set` and `$unset` of dotted paths.
+//! The update language of the registries' `PUT` routes: a whole document, or MongoDB's update operators.
+//!
+//! A body of which a key begins with `$` is an update, any other takes the place of the document. The keys of an update
+//! are operators, each with an object of dotted paths and operands:
+//!
+//! | operator | does |
+//! |---|---|
+//! | `$set` `$unset` | puts a value; takes it away (in a list, leaves `null` in its place) |
+//! | `$inc` `$mul` | adds, multiplies; a missing number counts as 0 |
+//! | `$min` `$max` | puts the value if it is less, or greater, in the order of queries |
+//! | `$rename` | moves a field to another path; neither may lead through a list |
+//! | `$push` `$addToSet` | appends a value, or each of `{"$each": […]}`; the second only what the list lacks |
+//! | `$pull` | takes out of a list what equals a value, meets operators, or matches a filter |
+//!
+//! Objects that a path needs are made; in a list a part is a position, and a list that is too short is filled up with
+//! `null`. Integers stay integers, and one that would not fit 64 bits is an error, as is a float that would be infinite.
+//! No two paths of an update may be the same, or one lead into the other, so that the order of operators has no
+//! meaning. `_id` is not there to be changed.
+//!
+//! Not available, and refused by name: the positional `$`, `$[]` and `$[name]`, `$push` with `$position`, `$slice` or
+//! `$sort`, and all other operators.
+//!
+//! Source: MongoDB manual, "Update Operators".
 
-use serde_json::{Map, Value};
+mod apply;
+mod parse;
 
-use crate::field::{FieldError, shorten};
+use serde_json::{Map, Number, Value};
+
+use self::{apply::Applying, parse::check_paths};
+use crate::{field::FieldError, filter::Elements, json::MAX_DEPTH, path::Path};
 
 /// What a `PUT` asks for.
 #[derive(Clone, Debug)]
@@ -10,112 +36,108 @@ pub enum Update {
     /// Put this document in the place of the old one.
     Replace(Value),
     /// Change these fields of the old one.
-    Change {
-        /// Dotted paths and their new values.
-        set: Vec<(String, Value)>,
-        /// Dotted paths that go.
-        unset: Vec<String>,
-    },
+    Change(Changes),
+}
+
+/// Changes of fields, none of which is within another; in the order of their paths.
+#[derive(Clone, Debug, Default)]
+pub struct Changes(Vec<Change>);
+
+#[derive(Clone, Debug)]
+struct Change {
+    path: Path,
+    action: Action,
+}
+
+#[derive(Clone, Debug)]
+enum Action {
+    Set(Value),
+    Unset,
+    Add(Number),
+    Multiply(Number),
+    Least(Value),
+    Greatest(Value),
+    Rename(Path),
+    Push(Vec<Value>),
+    AddToSet(Vec<Value>),
+    Pull(Elements),
 }
 
 impl Update {
-    /// Reads the body of a `PUT`: an update if any of its keys is an operator, otherwise a document.
+    /// Reads the body of a `PUT`: an update if any of its keys begins with `$`, otherwise a document.
+    ///
+    /// # Errors
+    /// For an operator that is unknown or mixed with fields, an operand that is not what its operator takes, and paths
+    /// that are malformed or in each other's way; at the operator or the path.
     pub fn parse(body: Value) -> Result<Self, FieldError> {
-        let operators = body.as_object().is_some_and(|fields| fields.keys().any(|name| name.starts_with('$')));
-        if !operators {
-            return Ok(Self::Replace(body));
-        }
-        let Value::Object(fields) = body else { return Ok(Self::Replace(body)) };
-        let (mut set, mut unset) = (Vec::new(), Vec::new());
-        for (name, value) in fields {
-            match (name.as_str(), value) {
-                ("$set", Value::Object(paths)) => set.extend(paths),
-                ("$unset", Value::Object(paths)) => unset.extend(paths.into_iter().map(|(path, _)| path)),
-                ("$set" | "$unset", _) => return Err(FieldError::new(name, "must be an object of dotted paths")),
-                _ => {
-                    let why = format!("`{}` is not an available operator: use `$set` or `$unset`", shorten(&name, 30));
-                    return Err(FieldError::new(name, why));
-                }
+        match body {
+            Value::Object(fields) if fields.keys().any(|name| name.starts_with('$')) => {
+                Ok(Self::Change(Changes(parse::changes(fields)?)))
             }
+            document => Ok(Self::Replace(document)),
         }
-        Ok(Self::Change { set, unset })
     }
 
     /// The document that comes of applying this to `document`.
-    pub fn apply(self, document: Map<String, Value>) -> Result<Value, FieldError> {
+    ///
+    /// # Errors
+    /// For a value that an operator cannot be applied to, a path that leads through what is neither an object nor a
+    /// list, a position far beyond the end of a list, and a document that would be nested too deeply; at the path.
+    pub fn apply(&self, document: Map<String, Value>) -> Result<Value, FieldError> {
         match self {
-            Self::Replace(new) => Ok(new),
-            Self::Change { set, unset } => {
-                let mut document = document;
-                for (path, value) in set {
-                    assign(&mut document, &path, value)?;
-                }
-                for path in unset {
-                    remove(&mut document, &path);
-                }
-                Ok(Value::Object(document))
-            }
+            Self::Replace(new) => Ok(new.clone()),
+            Self::Change(changes) => changes.apply(document),
+        }
+    }
+
+    /// The same update with other paths: `rename` is asked about each and gives the one that is meant, if it is another.
+    ///
+    /// # Errors
+    /// For paths that the new names bring in each other's way.
+    pub fn renamed(self, rename: impl Fn(&str) -> Option<String>) -> Result<Self, FieldError> {
+        match self {
+            Self::Replace(new) => Ok(Self::Replace(new)),
+            Self::Change(changes) => Ok(Self::Change(changes.renamed(rename)?)),
         }
     }
 }
 
-fn assign(document: &mut Map<String, Value>, path: &str, value: Value) -> Result<(), FieldError> {
-    let mut at = document;
-    let mut parts = path.split('.').peekable();
-    while let Some(part) = parts.next() {
-        if part.is_empty() {
-            return Err(FieldError::new(path, "is not a dotted path: a part is empty"));
+impl Changes {
+    fn apply(&self, document: Map<String, Value>) -> Result<Value, FieldError> {
+        let mut applying = Applying::new(document);
+        for change in &self.0 {
+            applying.apply(change)?;
         }
-        if parts.peek().is_none() {
-            at.insert(part.to_owned(), value);
-            return Ok(());
+        let res = applying.finish();
+        if MAX_DEPTH < depth(&res) {
+            return Err(FieldError::new("", format!("the document would be nested deeper than {MAX_DEPTH}")));
         }
-        let next = at.entry(part.to_owned()).or_insert_with(|| Value::Object(Map::new()));
-        let Value::Object(fields) = next else {
-            return Err(FieldError::new(path, format!("cannot be set: `{}` is not an object", shorten(part, 40))));
-        };
-        at = fields;
+        Ok(res)
     }
-    Ok(())
-}
 
-fn remove(document: &mut Map<String, Value>, path: &str) {
-    match path.split_once('.') {
-        None => drop(document.remove(path)),
-        Some((first, rest)) => {
-            if let Some(Value::Object(fields)) = document.get_mut(first) {
-                remove(fields, rest);
+    fn renamed(mut self, rename: impl Fn(&str) -> Option<String>) -> Result<Self, FieldError> {
+        for change in &mut self.0 {
+            let target = if let Action::Rename(target) = &mut change.action { Some(target) } else { None };
+            for path in [Some(&mut change.path), target].into_iter().flatten() {
+                if let Some(other) = rename(path.as_str()) {
+                    *path = parse::path(&other)?;
+                }
             }
         }
+        check_paths(&mut self.0)?;
+        Ok(self)
     }
+}
+
+/// How deeply a value is nested. Without a bound of its own: what it is made of has one.
+fn depth(value: &Value) -> usize {
+    let inner = match value {
+        Value::Object(fields) => fields.values().map(depth).max().unwrap_or(0),
+        Value::Array(all) => all.iter().map(depth).max().unwrap_or(0),
+        _ => return 0,
+    };
+    inner.saturating_add(1)
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn apply(update: Value) -> Result<Value, FieldError> {
-        let document = json!({"a": 1, "b": {"c": 2, "d": 3}});
-        Update::parse(update)?.apply(document.as_object().unwrap().clone())
-    }
-
-    #[test]
-    fn changes_what_it_names_and_nothing_else() {
-        assert_eq!(
-            apply(json!({"$set": {"b.c": 9, "e.f": 1}})).unwrap(),
-            json!({"a": 1, "b": {"c": 9, "d": 3}, "e": {"f": 1}})
-        );
-        assert_eq!(apply(json!({"$unset": {"b.c": "", "x.y": ""}})).unwrap(), json!({"a": 1, "b": {"d": 3}}));
-        assert_eq!(apply(json!({"z": 1})).unwrap(), json!({"z": 1}));
-    }
-
-    #[test]
-    fn refuses_what_it_does_not_know() {
-        assert_eq!(apply(json!({"$inc": {"a": 1}})).unwrap_err().field(), "$inc");
-        assert_eq!(apply(json!({"$set": 1})).unwrap_err().field(), "$set");
-        assert_eq!(apply(json!({"$set": {"a.b": 1}})).unwrap_err().field(), "a.b");
-        assert_eq!(apply(json!({"$set": {"a..b": 1}})).unwrap_err().field(), "a..b");
-    }
-}
+mod tests;

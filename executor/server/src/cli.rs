@@ -13,6 +13,9 @@ mod new;
 mod pack;
 mod print;
 mod progress;
+mod pull;
+mod push;
+mod remote;
 mod serve;
 mod source;
 mod test;
@@ -47,6 +50,8 @@ Make a policy
   new          Start a new policy in Rust
   pack         Build a policy and write its package and record
   inspect      Show what a component is, and what it would need to run
+  push         Publish a policy on a server
+  pull         Fetch a policy from a server
 
 Serve policies
   serve        Serve the API until told to stop
@@ -79,6 +84,8 @@ enum Command {
     New(new::New),
     Pack(pack::Pack),
     Inspect(inspect::Inspect),
+    Push(push::Push),
+    Pull(pull::Pull),
     /// Serve the API until told to stop.
     Serve(serve::Serve),
     Completions(completions::Completions),
@@ -151,6 +158,8 @@ pub fn main() -> ExitCode {
         Command::New(new) => new.run(),
         Command::Pack(pack) => pack.run(),
         Command::Inspect(inspect) => inspect.run(),
+        Command::Push(push) => push.run(),
+        Command::Pull(pull) => pull.run(),
         Command::Serve(serve) => serve.run(),
         Command::Completions(completions) => completions.run(),
         Command::CompileComponent(compile) => compile.run(),

@@ -2,16 +2,19 @@
 //!
 //! `RawConfig` is what people type; `Config` is what it means. The environment is read here and nowhere else.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+};
 
 use figment::{
     Figment,
     providers::{Env, Format as _, Serialized, Toml},
 };
-use lictor_model::{ExecutorId, Origin, address::AllowPrivate, limits::Ceiling};
+use lictor_model::{ExecutorId, HostUri, Origin, address::AllowPrivate, limits::Ceiling};
 use serde::{Deserialize, Serialize};
 
-use crate::{policies::Bounds, telemetry::LogFormat};
+use crate::{policies::Bounds, store::Location, telemetry::LogFormat};
 
 /// What people type, in a file, the environment or as flags.
 #[derive(Debug, Deserialize)]
@@ -29,7 +32,10 @@ struct RawConfig {
     allow_anonymous: bool,
     max_instances: u32,
     max_body_kb: u64,
+    max_asset_mb: u64,
     max_connections: u32,
+    max_processes: u64,
+    heartbeat_ms: u64,
     grace_ms: u64,
     log: String,
     log_format: LogFormat,
@@ -83,12 +89,18 @@ pub struct Flags {
 pub struct Config {
     /// Where everything durable is.
     pub data_dir: PathBuf,
+    /// The database.
+    pub store: Location,
     /// The API's address; port 0 takes a free one.
     pub listen: SocketAddr,
     /// The address of health, metrics and version.
     pub admin: SocketAddr,
     /// The embedded executor.
     pub executor_id: ExecutorId,
+    /// The URL under which others reach this server, if that is not the address it listens on.
+    pub public_url: Option<HostUri>,
+    /// The system whose policies are run here, if not this server's own.
+    pub system: Option<HostUri>,
     /// Folders that `file://` code may be in.
     pub allow_file: Vec<PathBuf>,
     /// Addresses that are reached although they are not public.
@@ -99,8 +111,14 @@ pub struct Config {
     pub max_instances: u32,
     /// The largest request body in bytes.
     pub max_body: usize,
+    /// The largest asset in bytes.
+    pub max_asset: u64,
     /// Connections at the same time.
     pub max_connections: u32,
+    /// Calls at the same time on the embedded executor; 0 is any number.
+    pub max_processes: u64,
+    /// How often an executor says that it is there.
+    pub heartbeat: std::time::Duration,
     /// How long calls in flight may take to finish when the server stops.
     pub grace: std::time::Duration,
     /// What is logged.
@@ -131,6 +149,17 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Where others reach this server, as far as it knows.
+    pub fn reached_at(&self) -> HostUri {
+        let mut listen = self.listen;
+        if listen.ip().is_unspecified() {
+            listen.set_ip(if listen.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+        }
+        self.public_url.clone().unwrap_or_else(|| HostUri::of_address(listen))
+    }
+}
+
 /// Where commands keep what they can make again: `$XDG_CACHE_HOME/lictor` or `~/.cache/lictor`.
 pub fn cache_dir() -> Option<PathBuf> {
     // A relative one would be another folder for each command; the standard says to ignore it.
@@ -149,7 +178,10 @@ fn defaults() -> serde_json::Value {
         "allow_anonymous": false,
         "max_instances": 1000,
         "max_body_kb": 16_384,
+        "max_asset_mb": 64,
         "max_connections": 10_000,
+        "max_processes": 0,
+        "heartbeat_ms": 5000,
         "grace_ms": 10_000,
         "log": "info",
         "log_format": "text",
@@ -160,14 +192,10 @@ fn defaults() -> serde_json::Value {
 
 impl RawConfig {
     fn resolve(self) -> Result<Config, String> {
-        if self.store.as_deref().is_some_and(|url| !url.starts_with("sqlite:")) {
-            return Err("`store`: only the embedded SQLite database is available in this version".into());
-        }
-        if self.system.is_some() {
-            return Err("`system`: reading policies from another system is not available in this version".into());
-        }
-        if let Some(url) = &self.public_url {
-            Origin::parse(url).map_err(|error| format!("`public_url` {}", error.message()))?;
+        let public_url = self.public_url.as_deref().map(|url| place("public_url", url)).transpose()?;
+        let system = self.system.as_deref().map(|url| place("system", url)).transpose()?;
+        if system.is_some() && self.store.as_deref().is_some_and(|url| !url.starts_with("sqlite:")) {
+            return Err("`system` and `store` cannot be given together: the registries are that system's, and what is kept here is only this executor's".into());
         }
         let listen = address("listen", &self.listen)?;
         let admin = address("admin", &self.admin)?;
@@ -180,27 +208,40 @@ impl RawConfig {
             |name: &str, n: u64| if n == 0 { Err(format!("`{name}` must be at least 1")) } else { Ok(()) };
         at_least_one("max_instances", self.max_instances.into())?;
         at_least_one("max_body_kb", self.max_body_kb)?;
+        at_least_one("max_asset_mb", self.max_asset_mb)?;
         at_least_one("max_connections", self.max_connections.into())?;
+        at_least_one("heartbeat_ms", self.heartbeat_ms)?;
+        let data_dir = self
+            .data_dir
+            .ok_or("`data_dir` is missing: give --data-dir DIR, the folder for everything that is kept")?;
         Ok(Config {
-            data_dir: self
-                .data_dir
-                .ok_or("`data_dir` is missing: give --data-dir DIR, the folder for everything that is kept")?,
+            store: Location::parse(self.store.as_deref(), &data_dir)?,
+            data_dir,
             listen,
             admin,
             executor_id: self.executor_id.parse().map_err(|error| format!("{error}"))?,
+            public_url,
+            system,
             allow_file: self.allow_file,
             allow_private: AllowPrivate::parse(&self.allow_private)
                 .map_err(|error| format!("`allow_private`: {error}"))?,
             allow_anonymous: self.allow_anonymous,
             max_instances: self.max_instances,
             max_body: usize::try_from(self.max_body_kb.saturating_mul(1024)).unwrap_or(usize::MAX),
+            max_asset: self.max_asset_mb.saturating_mul(1 << 20),
             max_connections: self.max_connections,
+            max_processes: self.max_processes,
+            heartbeat: std::time::Duration::from_millis(self.heartbeat_ms),
             grace: std::time::Duration::from_millis(self.grace_ms),
             log: self.log,
             log_format: self.log_format,
             bounds: Bounds { ceiling: self.ceiling, http: self.grants.http.map(origins).transpose()? },
         })
     }
+}
+
+fn place(name: &str, text: &str) -> Result<HostUri, String> {
+    HostUri::parse(text).map_err(|why| format!("`{name}` {why}"))
 }
 
 fn address(name: &str, text: &str) -> Result<SocketAddr, String> {

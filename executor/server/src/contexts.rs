@@ -1,7 +1,11 @@
 //! The contexts of policies: in memory while in use, committed before the call that wrote is answered.
 //!
 //! One task commits for all: whatever was written while a commit was under way goes into the next one, so many calls
-//! share one sync of the disk. A call waits only until its own writes are covered.
+//! share one sync of the disk. A call waits only until its own writes are covered. Where other processes share the
+//! database, a context that one of them changed is read again before the next call; the task that commits does that
+//! too, so that between the two nothing is written.
+
+mod stale;
 
 use std::sync::{
     Arc,
@@ -13,6 +17,7 @@ use moka::future::Cache;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
+use self::stale::Stale;
 use crate::{
     error::{Error, ErrorKind},
     store::{ContextWrite, Store},
@@ -28,7 +33,8 @@ const MAX_WAITING: usize = 10_000;
 pub struct Contexts {
     store: Store,
     open: Cache<String, Arc<Context>>,
-    commits: mpsc::Sender<Commit>,
+    orders: mpsc::Sender<Order>,
+    stale: Arc<Stale>,
 }
 
 /// The context of one policy.
@@ -37,10 +43,15 @@ pub struct Context {
     bucket: Arc<Bucket>,
     /// Writes of the bucket that are on disk.
     durable: AtomicU64,
+    /// The changes of other processes, by their number, that are in the bucket.
+    seen: AtomicU64,
 }
 
-struct Commit {
+/// What the task is to do with a context.
+struct Order {
     context: Arc<Context>,
+    /// Whether it is to be read again, besides what it holds being written.
+    refresh: bool,
     done: oneshot::Sender<bool>,
 }
 
@@ -54,20 +65,26 @@ impl Context {
 impl Contexts {
     /// Starts the task that commits; it ends when the last handle is dropped.
     pub fn start(store: Store, tasks: &TaskTracker) -> Self {
-        let (commits, inbox) = mpsc::channel(MAX_WAITING);
-        tasks.spawn(commit_all(store.clone(), inbox));
-        Self { store, open: Cache::new(MAX_IDLE), commits }
+        let (orders, inbox) = mpsc::channel(MAX_WAITING);
+        let (open, stale) = (Cache::new(MAX_IDLE), Arc::<Stale>::default());
+        tasks.spawn(Committer { store: store.clone(), open: open.clone(), stale: Arc::clone(&stale) }.run(inbox));
+        Self { store, open, orders, stale }
     }
 
-    /// The context of the policy `uri`, read from disk if it is not in memory.
+    /// The context of the policy `uri`, read from the database if it is not in memory.
     pub async fn open(&self, uri: &str) -> Result<Arc<Context>, Error> {
         let read = async {
-            let entries = self.store.context(uri).await?;
-            let bucket = Arc::new(Bucket::new(entries));
-            Ok(Arc::new(Context { policy_uri: uri.to_owned(), bucket, durable: AtomicU64::new(0) }))
+            let seen = self.stale.now().into();
+            let bucket = Arc::new(Bucket::new(self.store.context(uri).await?));
+            Ok(Arc::new(Context { policy_uri: uri.to_owned(), bucket, durable: AtomicU64::new(0), seen }))
         };
+        let unreadable = |why: String| Error::internal("the policy's context cannot be read", why);
         let opened = self.open.try_get_with_by_ref(uri, read).await;
-        opened.map_err(|error: Arc<Error>| Error::internal("the policy's context cannot be read", error.chain()))
+        let context = opened.map_err(|error: Arc<Error>| unreadable(error.chain()))?;
+        if self.stale.is(uri, &context.seen) && !self.order(&context, true).await? {
+            return Err(unreadable("see the log".into()));
+        }
+        Ok(context)
     }
 
     /// Forgets the context of a policy that was deleted.
@@ -75,28 +92,56 @@ impl Contexts {
         self.open.invalidate(uri).await;
     }
 
+    /// Notes that another process changed this context, or any.
+    pub fn changed(&self, uri: Option<&str>) {
+        self.stale.note(uri);
+    }
+
     /// Waits until everything that was written to `context` so far is on disk.
     pub async fn commit(&self, context: &Arc<Context>) -> Result<(), Error> {
         if context.bucket.writes_made() <= context.durable.load(Ordering::Acquire) {
             return Ok(());
         }
-        let lost = || Error::new(ErrorKind::ShuttingDown, "the policy's context can no longer be written");
-        let (done, written) = oneshot::channel();
-        self.commits.send(Commit { context: Arc::clone(context), done }).await.map_err(|_| lost())?;
-        match written.await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Error::internal("the policy's context could not be written", "see the log")),
-            Err(_) => Err(lost()),
+        match self.order(context, false).await? {
+            true => Ok(()),
+            false => Err(Error::internal("the policy's context could not be written", "see the log")),
         }
+    }
+
+    /// Has the task do something and says whether it was done.
+    async fn order(&self, context: &Arc<Context>, refresh: bool) -> Result<bool, Error> {
+        let lost = || Error::new(ErrorKind::ShuttingDown, "the policy's context can no longer be used");
+        let (done, answer) = oneshot::channel();
+        self.orders.send(Order { context: Arc::clone(context), refresh, done }).await.map_err(|_| lost())?;
+        answer.await.map_err(|_| lost())
     }
 }
 
-async fn commit_all(store: Store, mut inbox: mpsc::Receiver<Commit>) {
-    let mut batch = Vec::new();
-    while 0 < inbox.recv_many(&mut batch, MAX_WAITING).await {
+/// The task that writes and reads contexts.
+struct Committer {
+    store: Store,
+    open: Cache<String, Arc<Context>>,
+    stale: Arc<Stale>,
+}
+
+impl Committer {
+    async fn run(self, mut inbox: mpsc::Receiver<Order>) {
+        let mut batch = Vec::new();
+        while 0 < inbox.recv_many(&mut batch, MAX_WAITING).await {
+            let written = self.write(&batch).await;
+            for Order { context, refresh, done } in batch.drain(..) {
+                let good = written && (!refresh || self.refresh(&context).await);
+                // Nobody listens any more if the caller went away: the writes stand all the same.
+                done.send(good).ok();
+            }
+        }
+    }
+
+    /// Writes what changed in the contexts of a batch, all together.
+    async fn write(&self, batch: &[Order]) -> bool {
         let mut writes = Vec::new();
         let mut covered = Vec::new();
-        for Commit { context, .. } in &batch {
+        for Order { context, .. } in batch {
             let (changed, made) = context.bucket.take_writes();
             let policy_uri = &context.policy_uri;
             writes.extend(changed.into_iter().map(|(key, value)| ContextWrite {
@@ -104,27 +149,40 @@ async fn commit_all(store: Store, mut inbox: mpsc::Receiver<Commit>) {
                 key,
                 value,
             }));
-            covered.push((Arc::clone(context), made));
+            covered.push((context, made));
         }
-        let written = writes.is_empty() || write(&store, &writes).await;
-        if written {
-            for (context, made) in covered {
-                context.durable.fetch_max(made, Ordering::AcqRel);
+        if !writes.is_empty()
+            && let Err(error) = self.store.write_context(&writes).await
+        {
+            tracing::error!(error = error.chain(), "the contexts of policies could not be written");
+            // What the next calls see is what is stored, not what was lost.
+            for (context, _) in covered {
+                self.open.invalidate(&context.policy_uri).await;
             }
+            return false;
         }
-        for Commit { done, .. } in batch.drain(..) {
-            // Nobody listens any more if the caller went away: the writes stand all the same.
-            done.send(written).ok();
+        for (context, made) in covered {
+            context.durable.fetch_max(made, Ordering::AcqRel);
         }
+        true
     }
-}
 
-async fn write(store: &Store, writes: &[ContextWrite]) -> bool {
-    match store.write_context(writes).await {
-        Ok(()) => true,
-        Err(error) => {
-            tracing::error!(error = error.chain(), "a policy's context could not be written");
-            false
+    /// Reads a context again, unless an order before this one has had it read.
+    async fn refresh(&self, context: &Context) -> bool {
+        let now = self.stale.now();
+        if !self.stale.is(&context.policy_uri, &context.seen) {
+            return true;
+        }
+        match self.store.context(&context.policy_uri).await {
+            Ok(entries) => {
+                context.bucket.refresh(entries);
+                context.seen.fetch_max(now, Ordering::AcqRel);
+                true
+            }
+            Err(error) => {
+                tracing::error!(error = error.chain(), "a policy's context could not be read again");
+                false
+            }
         }
     }
 }

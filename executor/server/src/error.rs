@@ -41,6 +41,10 @@ pub enum ErrorKind {
     Forbidden,
     /// The policy's code could not be made ready.
     Load(LoadCode),
+    /// Another server that is needed gives no answer, or none that can be understood.
+    Unreachable,
+    /// Another server that is needed says that it failed.
+    Upstream,
     /// Our own failure.
     Internal,
 }
@@ -59,7 +63,8 @@ impl ErrorKind {
             Self::NotAvailable => "not_available",
             Self::Forbidden => "forbidden",
             Self::Load(code) => code.as_str(),
-            Self::Internal => "internal",
+            Self::Unreachable => LoadCode::CodeUnreachable.as_str(),
+            Self::Upstream | Self::Internal => "internal",
         }
     }
 }
@@ -82,6 +87,28 @@ impl Error {
     /// Our own failure: `message` and the source go to the log, the caller learns only where to look it up.
     pub fn internal(message: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { kind: ErrorKind::Internal, message: message.into(), field: None, source: Some(source.into()) }
+    }
+
+    /// The same trouble for another one who waited for the same thing; the log has the source once.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self { kind: self.kind, message: self.message.clone(), field: self.field.clone(), source: None }
+    }
+
+    /// The same trouble, with the field that is wrong.
+    #[must_use]
+    pub fn at(mut self, field: Option<&str>) -> Self {
+        self.field = field.map(str::to_owned);
+        self
+    }
+
+    /// The same, told after what was said first.
+    #[must_use]
+    pub fn after(mut self, first: &str) -> Self {
+        if !first.is_empty() {
+            self.message = format!("{first} {}", self.message);
+        }
+        self
     }
 
     /// What kind of trouble.

@@ -8,18 +8,17 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use lictor_model::{ExecutorId, Limits, Outcome};
+use lictor_model::{Limits, Outcome};
 use lictor_sandbox::{Call, CallFacts, Instance, Op, Recorder, Run, Sandbox, run};
 
 use crate::{
+    checked::{self, Checked},
     contexts::Contexts,
     error::{Error, ErrorKind},
+    executors::Gate,
     policies::{Policies, Ready},
     telemetry::Metrics,
 };
-
-/// The name under which the original's SDK knows the executor it was not told about.
-const ALIAS: &str = "executor-0";
 
 /// Runs policies in this process. Cheap to clone.
 #[derive(Clone)]
@@ -28,7 +27,7 @@ pub struct Executor {
 }
 
 struct Parts {
-    id: ExecutorId,
+    gate: Gate,
     policies: Policies,
     contexts: Contexts,
     sandbox: Sandbox,
@@ -50,9 +49,8 @@ pub struct Request<'a> {
 }
 
 impl Executor {
-    /// The executor `id`.
+    /// An executor of these policies.
     pub fn new(
-        id: ExecutorId,
         policies: Policies,
         contexts: Contexts,
         sandbox: Sandbox,
@@ -60,31 +58,33 @@ impl Executor {
         recorder: Arc<dyn Recorder>,
     ) -> Self {
         let call_ids = CallIds::new();
-        Self { parts: Arc::new(Parts { id, policies, contexts, sandbox, metrics, recorder, call_ids }) }
+        let gate = Gate::default();
+        Self { parts: Arc::new(Parts { gate, policies, contexts, sandbox, metrics, recorder, call_ids }) }
     }
 
-    /// Whether requests for the executor `id` are for this one.
-    pub fn answers_to(&self, id: &str) -> bool {
-        id == self.parts.id.as_str() || id == ALIAS
+    /// How many calls run at the same time.
+    pub fn gate(&self) -> &Gate {
+        &self.parts.gate
     }
 
     /// Runs one stateless call: a fresh instance, constructed, asked and dropped.
-    pub async fn execute(&self, request: &Request<'_>) -> Result<Run, Error> {
+    pub async fn execute(&self, request: &Request<'_>) -> Result<Checked, Error> {
         let ready = match self.parts.policies.in_memory(request.policy_rule_uri) {
             Some(ready) => ready,
             None => self.parts.policies.ready(request.policy_rule_uri).await?,
         };
-        let _slot = take_slot(&ready)?;
         let limits = match request.timeout_ms {
             Some(timeout_ms) => ready.limits.with_timeout_at_most(timeout_ms),
             None => ready.limits,
         };
-        let run = self.run(&ready, limits, request).await?;
-        self.parts.metrics.evaluation(&run.outcome, run.usage.wall_us);
-        if let Outcome::Stopped(stop) = &run.outcome {
-            tracing::info!(policy = request.policy_rule_uri, code = stop.kind.code(), "{}", stop.message);
-        }
-        Ok(run)
+        // Before the policy's own slot, which a call that waits does not need.
+        let _place = self.parts.gate.enter(limits.timeout()).await?;
+        let _slot = take_slot(&ready)?;
+        let op = Op::Eval { parameters: request.parameters, input: request.input };
+        let checked = checked::run(&ready.schemas, op, self.run(&ready, limits, request)).await?;
+        self.parts.metrics.evaluation(&checked.run.outcome, checked.run.usage.wall_us);
+        tell(request.policy_rule_uri, &checked);
+        Ok(checked)
     }
 
     async fn run(&self, ready: &Ready, limits: Limits, request: &Request<'_>) -> Result<Run, Error> {
@@ -105,6 +105,20 @@ impl Executor {
             contexts.commit(&context).await?;
         }
         Ok(run)
+    }
+}
+
+/// One line of the log for a call that was stopped, or of which something did not match.
+fn tell(policy: &str, checked: &Checked) {
+    let Checked { run, warnings } = checked;
+    if let Outcome::Stopped(stop) = &run.outcome {
+        let code = stop.kind.code();
+        match stop.violations.as_slice() {
+            [] => tracing::info!(policy, code, "{}", stop.message),
+            violations => tracing::info!(policy, code, "refused by schema: {}", checked::line(violations)),
+        }
+    } else if !warnings.is_empty() {
+        tracing::info!(policy, "does not match the schemas: {}", checked::line(warnings));
     }
 }
 

@@ -1,15 +1,21 @@
 //! The listeners: accept, serve, and stop without losing an answer.
 //!
 //! Two sockets, one loop each. A request on the main one meets, in this order: `wire` (has it one meaning only),
-//! `guard` (may it come in at all), the hot route, which is matched here and answered by `execute`, and the router
-//! with everything else.
+//! `guard` (may it come in at all), the hot route, which is matched here and answered by `execute`, and `router` with
+//! everything else.
 
 mod admin;
+mod assets;
 mod body;
+mod elsewhere;
 mod execute;
+mod executors;
 mod guard;
+mod openapi;
 mod policies;
+mod registry;
 mod reply;
+mod router;
 mod wire;
 
 use std::{
@@ -82,7 +88,7 @@ impl Listeners {
         let door = Arc::new(Door {
             app: app.clone(),
             guard: guard::Guard::new(config.listen.ip().is_loopback()),
-            router: policies::router(app.clone(), config.max_body),
+            router: router::router(app.clone(), config.max_body),
             max_body: config.max_body,
         });
         let on_main = move |request| {
@@ -224,9 +230,8 @@ impl Door {
         if self.app.is_stopping() {
             return Err(Error::new(ErrorKind::ShuttingDown, "the server is stopping"));
         }
-        if let Some(id) = execute::executor_id(&request) {
-            let ours = self.app.executor.answers_to(id);
-            return execute::answer(&self.app, ours, request, self.max_body).await;
+        if execute::executor_id(&request).is_some_and(|id| self.app.executors.is_here(id)) {
+            return execute::answer(&self.app, request, self.max_body).await;
         }
         // PERF: boxed, so that the future of the hot route, which hyper moves for each request, stays small.
         Box::pin(self.route(request)).await

@@ -4,32 +4,34 @@
 //! from the registry and loaded, which may fetch and compile; that happens in the background when a policy is
 //! created, and in the request that needs it otherwise.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+mod borrowed;
+mod entity;
+mod queue;
+mod ready;
 
-use arc_swap::ArcSwap;
+use std::sync::Arc;
+
 use lictor_loader::{LoadCode, LoadError, Loader, Wanted};
-use lictor_model::{
-    Capabilities, Draft, Filter, Limits, PolicySpec, PolicyUri, Update, limits::Ceiling, record::PolicyKind,
-};
+use lictor_model::{Capabilities, Draft, Limits, PolicySpec, Query, Schemas, limits::Ceiling, record::PolicyKind};
 use lictor_sandbox::Policy;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use self::{
+    borrowed::Borrowed,
+    entity::PolicyEntity,
+    queue::Queue,
+    ready::{Need, ReadyMap},
+};
 use crate::{
     contexts::Contexts,
     error::{Error, ErrorKind},
-    store::{LoadState, PolicyRow, Store},
+    registry::{Changed, Found, Registry},
+    store::{Kind, LoadState, PolicyRow, Store},
+    system::System,
     telemetry::Metrics,
 };
-
-/// Policies that are kept ready to run.
-const MAX_READY: usize = 10_000;
-/// Policies that are loaded in the background at the same time.
-const LOADS_AT_ONCE: usize = 4;
 
 /// What a policy's record may get at most, whatever it asks for.
 #[derive(Clone, Debug, Default)]
@@ -58,17 +60,16 @@ pub struct Policies {
 }
 
 struct Parts {
+    registry: Registry<PolicyEntity>,
     store: Store,
     loader: Loader,
     contexts: Contexts,
     metrics: Metrics,
     bounds: Bounds,
-    /// PERF: read by every call and never locked; each change makes another map.
-    ready: ArcSwap<HashMap<String, Arc<Ready>>>,
-    /// Changes of records so far. Held while `ready` is changed, and for nothing else.
-    changes: Mutex<u64>,
-    loads: Arc<Semaphore>,
-    tasks: TaskTracker,
+    /// Where policies come from, if not from the registry here.
+    borrowed: Option<Borrowed>,
+    ready: ReadyMap,
+    queue: Queue,
 }
 
 /// A policy that can run: one version of its record, loaded.
@@ -79,6 +80,8 @@ pub struct Ready {
     pub limits: Limits,
     /// Calls at the same time, if bounded.
     pub slots: Option<Arc<Semaphore>>,
+    /// What its documents must look like.
+    pub schemas: Arc<Schemas>,
 }
 
 impl Policies {
@@ -89,137 +92,117 @@ impl Policies {
         contexts: Contexts,
         metrics: Metrics,
         bounds: Bounds,
-        tasks: TaskTracker,
+        system: Option<System>,
+        tasks: &TaskTracker,
     ) -> Self {
-        let (ready, loads) = (ArcSwap::default(), Arc::new(Semaphore::new(LOADS_AT_ONCE)));
-        Self {
-            parts: Arc::new(Parts {
-                store,
-                loader,
-                contexts,
-                metrics,
-                bounds,
-                ready,
-                changes: Mutex::default(),
-                loads,
-                tasks,
-            }),
-        }
-    }
-
-    /// Takes up the loads that an earlier process did not finish.
-    pub async fn resume(&self) -> Result<(), Error> {
-        for uri in self.parts.store.pending().await? {
-            self.load_in_background(uri);
-        }
-        Ok(())
+        let (queue, waiting) = Queue::new();
+        let registry = Registry::new(store.clone(), PolicyEntity::new(bounds.clone()));
+        let borrowed = system.map(|system| Borrowed::new(system, tasks.clone()));
+        let ready = ReadyMap::new();
+        let parts = Parts { registry, store, loader, contexts, metrics, bounds, borrowed, ready, queue };
+        let policies = Self { parts: Arc::new(parts) };
+        // It begins with the loads that an earlier process did not finish.
+        tasks.spawn(queue::run(policies.clone(), waiting));
+        policies
     }
 
     /// Stores a new policy and starts loading it. Returns what its author should know.
     pub async fn create(&self, body: Value) -> Result<Vec<String>, Error> {
-        let draft = Draft::parse(body)?;
-        let uri = &draft.spec.uri;
-        if self.parts.store.insert_policy(uri, &draft.document).await? {
-            self.load_in_background(uri.to_string());
-            return Ok(self.warnings(&draft));
+        let created = self.parts.registry.create(body).await?;
+        if created.revision.is_some() {
+            self.parts.queue.push(&created.entry.id);
         }
-        match self.parts.store.policy(uri.as_str()).await? {
-            Some(row) if row.document == draft.document => Ok(self.warnings(&draft)),
-            _ => Err(Error::new(
-                ErrorKind::Conflict,
-                format!("there is already another policy `{uri}`: change it with PUT, or give it another version"),
-            )),
-        }
+        Ok(created.entry.warnings)
     }
 
     /// The record of a policy, with how its loading stands.
     pub async fn read(&self, uri: &str) -> Result<Map<String, Value>, Error> {
-        let row = self.parts.store.policy(uri).await?.ok_or_else(not_found)?;
-        Ok(as_read(row))
+        self.parts.registry.read(uri).await
     }
 
     /// Replaces or changes a policy. A change of its identity moves it.
     pub async fn update(&self, uri: &str, body: Value) -> Result<Vec<String>, Error> {
-        let update = Update::parse(body)?;
-        loop {
-            let row = self.parts.store.policy(uri).await?.ok_or_else(not_found)?;
-            let draft = Draft::parse(update.clone().apply(row.document.clone())?)?;
-            let old: PolicyUri = uri.parse()?;
-            let new = &draft.spec.uri;
-            // A load that failed is tried again: what is behind `code` may have been mended.
-            let failed = matches!(row.load, LoadState::Failed { .. });
-            let keep_load = !failed && same_code(&row.document, &draft.document);
-            if !self.parts.store.replace_policy(&old, row.revision, new, &draft.document, keep_load).await? {
-                // Somebody else changed it in between: their change counts, and this one is applied to it.
-                continue;
+        let before = self.parts.store.policy(uri).await?;
+        let changed = self.parts.registry.update(uri, body).await?;
+        self.forget(Some(uri));
+        let kept = match before.filter(|row| loads_as_before(row, &changed)) {
+            Some(row) => {
+                let (uri, revision) = (&changed.entry.id, changed.revision);
+                self.parts.store.loaded(uri, revision, row.component, &row.load).await.is_ok()
             }
-            self.parts.changed(uri);
-            if !keep_load || old != *new {
-                self.load_in_background(new.to_string());
-            }
-            return Ok(self.warnings(&draft));
+            None => false,
+        };
+        if changed.entry.id != uri {
+            // Its context moved with it.
+            self.parts.contexts.forget(uri).await;
+            self.parts.contexts.forget(&changed.entry.id).await;
         }
+        if !kept || changed.entry.id != uri {
+            self.parts.queue.push(&changed.entry.id);
+        }
+        Ok(changed.entry.warnings)
     }
 
     /// Removes a policy and its context.
     pub async fn delete(&self, uri: &str) -> Result<(), Error> {
-        let found = self.parts.store.delete_policy(uri).await?;
-        self.parts.changed(uri);
+        let deleted = self.parts.registry.delete(uri).await;
+        self.forget(Some(uri));
         self.parts.contexts.forget(uri).await;
-        if found { Ok(()) } else { Err(not_found()) }
+        deleted
     }
 
-    /// The records that match a filter.
-    pub async fn query(&self, body: &Value) -> Result<Vec<Map<String, Value>>, Error> {
-        let filter = Filter::parse(body)?;
-        let candidates = self.parts.store.policies(filter.exact("policy_rule_uri"), filter.exact("name")).await?;
-        Ok(candidates.into_iter().map(as_read).filter(|document| filter.matches(document)).collect())
+    /// The records that match.
+    pub async fn query(&self, query: Query) -> Result<Found, Error> {
+        self.parts.registry.query(query).await
     }
 
-    fn warnings(&self, draft: &Draft) -> Vec<String> {
-        let mut res = draft.warnings.clone();
-        res.extend(draft.spec.limits.cut_by(&self.parts.bounds.ceiling));
-        let grant = self.parts.bounds.grant(&draft.spec.capabilities);
-        for origin in draft.spec.capabilities.http.iter().filter(|origin| !grant.http.contains(origin)) {
-            res.push(format!("`capabilities.http` with `{origin}` is above what this server grants and has no effect"));
-        }
-        res
+    /// Forgets what is ready of a policy, or of all, because their records are not what they were.
+    pub fn forget(&self, uri: Option<&str>) {
+        self.parts.ready.forget(uri);
     }
 
     /// The policy if it is ready in memory.
     pub fn in_memory(&self, uri: &str) -> Option<Arc<Ready>> {
-        self.parts.ready.load().get(uri).cloned()
+        match &self.parts.borrowed {
+            None => self.parts.ready.get(uri),
+            Some(borrowed) => borrowed.in_memory(uri),
+        }
     }
 
     /// The policy, made ready if it is not.
     pub async fn ready(&self, uri: &str) -> Result<Arc<Ready>, Error> {
-        match self.in_memory(uri) {
-            Some(ready) => Ok(ready),
-            // PERF: boxed, so that the future of a call that finds its policy in memory stays small.
-            None => Box::pin(self.make_ready(uri)).await,
+        if let Some(ready) = self.in_memory(uri) {
+            return Ok(ready);
+        }
+        // PERF: boxed, so that the future of a call that finds its policy in memory stays small.
+        match &self.parts.borrowed {
+            None => Box::pin(self.make_ready(uri, Need::Called)).await,
+            Some(borrowed) => Box::pin(borrowed.ready(self.clone(), uri)).await,
         }
     }
 
-    fn load_in_background(&self, uri: String) {
-        let policies = self.clone();
-        let load = async move {
-            let _permit = policies.parts.loads.acquire().await;
-            if let Err(error) = policies.make_ready(&uri).await {
-                tracing::warn!(
-                    policy = uri,
-                    code = error.kind().code(),
-                    error = error.chain(),
-                    "the policy could not be loaded"
-                );
+    /// Loads a policy that nobody waits for.
+    async fn load_ahead(&self, uri: &str) {
+        if self.in_memory(uri).is_some() {
+            return;
+        }
+        match self.make_ready(uri, Need::Foreseen).await {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                tracing::debug!(policy = uri, "the policy went before it was loaded");
             }
-        };
-        self.parts.tasks.spawn(load);
+            Err(error) => {
+                let (code, error) = (error.kind().code(), error.chain());
+                tracing::warn!(policy = uri, code, error, "the policy could not be loaded");
+            }
+        }
     }
 
-    async fn make_ready(&self, uri: &str) -> Result<Arc<Ready>, Error> {
+    async fn make_ready(&self, uri: &str, need: Need) -> Result<Arc<Ready>, Error> {
+        let Parts { ready: all, store, registry, .. } = &*self.parts;
         loop {
-            let seen = self.parts.changes();
-            let row = self.parts.store.policy(uri).await?.ok_or_else(not_found)?;
+            let seen = all.changes(uri);
+            let row = store.policy(uri).await?.ok_or_else(|| registry.missing(uri))?;
             let revision = row.revision;
             if let LoadState::Failed { code, message } = &row.load
                 && let Some(code) = lasting(code)
@@ -228,7 +211,7 @@ impl Policies {
             }
             let ready = self.load(uri, row).await?;
             // What changed since the record was read may have been this record: then it is not what is in force.
-            if self.parts.keep(uri, &ready, seen) || self.parts.store.revision(uri).await? == Some(revision) {
+            if all.keep(uri, &ready, seen, need) || store.revision(Kind::Policy, uri).await? == Some(revision) {
                 return Ok(ready);
             }
         }
@@ -243,9 +226,7 @@ impl Policies {
         self.parts.metrics.load(loaded.as_ref().err().map(LoadError::code));
         let (component, state) = match &loaded {
             Ok(ready) => (Some(ready.policy.module.digest()), LoadState::Ready),
-            Err(error) => {
-                (None, LoadState::Failed { code: error.code().as_str().into(), message: error.message().into() })
-            }
+            Err(error) => (None, failure(error)),
         };
         if row.load != state || component != known {
             self.parts.store.loaded(uri, revision, component, &state).await?;
@@ -282,47 +263,17 @@ impl Policies {
         };
         let slots = usize::try_from(limits.max_concurrency()).ok().filter(|n| 0 < *n);
         let slots = slots.map(|n| Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS))));
-        Ok(Ready { policy: Arc::new(policy), limits, slots })
+        Ok(Ready { policy: Arc::new(policy), limits, slots, schemas: Arc::clone(&spec.schemas) })
     }
 }
 
-impl Parts {
-    fn lock(&self) -> MutexGuard<'_, u64> {
-        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn changes(&self) -> u64 {
-        *self.lock()
-    }
-
-    /// Forgets what is ready of a record that was changed or removed.
-    fn changed(&self, uri: &str) {
-        let mut changes = self.lock();
-        *changes = changes.saturating_add(1);
-        if self.ready.load().contains_key(uri) {
-            let mut ready = HashMap::clone(&self.ready.load());
-            ready.remove(uri);
-            self.ready.store(Arc::new(ready));
-        }
-    }
-
-    /// Keeps `ready` for the next calls if no record was changed since `seen`.
-    fn keep(&self, uri: &str, ready: &Arc<Ready>, seen: u64) -> bool {
-        let changes = self.lock();
-        if *changes != seen {
-            return false;
-        }
-        let mut all = HashMap::clone(&self.ready.load());
-        if MAX_READY <= all.len()
-            && let Some(other) = all.keys().next().cloned()
-        {
-            tracing::debug!(policy = other, "too many policies are ready: this one goes");
-            all.remove(&other);
-        }
-        all.insert(uri.to_owned(), Arc::clone(ready));
-        self.ready.store(Arc::new(all));
-        true
-    }
+/// A failure as its record says it; what went wrong with us is for the log.
+fn failure(error: &LoadError) -> LoadState {
+    let message = match error.code() {
+        LoadCode::Internal => "the policy could not be loaded for a reason of the server's; its log has more",
+        _ => error.message(),
+    };
+    LoadState::Failed { code: error.code().as_str().into(), message: message.into() }
 }
 
 /// The kinds of failure that trying again cannot mend. An unreachable source may be back, and so may we.
@@ -343,23 +294,11 @@ fn lasting(code: &str) -> Option<LoadCode> {
     lasting.into_iter().find(|known| known.as_str() == code)
 }
 
-fn not_found() -> Error {
-    Error::new(ErrorKind::NotFound, "Policy not found.")
-}
-
-/// Whether two records load the same thing under the same rules.
-fn same_code(old: &Map<String, Value>, new: &Map<String, Value>) -> bool {
-    ["code", "type", "code_digest", "limits"].iter().all(|name| old.get(*name) == new.get(*name))
-}
-
-fn as_read(row: PolicyRow) -> Map<String, Value> {
-    let mut document = row.document;
-    document.insert("component_digest".into(), row.component.map_or(Value::Null, |digest| json!(digest.to_string())));
-    let load = match row.load {
-        LoadState::Pending => json!({"state": "pending"}),
-        LoadState::Ready => json!({"state": "ready"}),
-        LoadState::Failed { code, message } => json!({"state": "failed", "code": code, "message": message}),
-    };
-    document.insert("load".into(), load);
-    document
+/// Whether `changed` loads what `before` loaded, under the same rules. A load that failed is tried again: what is behind
+/// `code` may have been mended.
+fn loads_as_before(before: &PolicyRow, changed: &Changed) -> bool {
+    let same = |name| changed.before.document.get(name) == changed.entry.document.get(name);
+    before.revision == changed.before.revision
+        && before.load == LoadState::Ready
+        && ["code", "type", "code_digest", "limits"].into_iter().all(same)
 }

@@ -228,7 +228,7 @@ async fn slow_server_is_left() {
 #[tokio::test]
 async fn other_references_say_why_not() {
     check_refused(fetch_with(rules(), "p.wasm").await, LoadCode::InvalidInput, "bare path");
-    check_refused(fetch_with(rules(), "asset:a:1-b").await, LoadCode::NotAvailable, "assets registry");
+    check_refused(fetch_with(rules(), "asset:a:1-b").await, LoadCode::NotAvailable, "registry of assets");
     check_refused(fetch_with(rules(), "gopher://a/s3cret").await, LoadCode::InvalidInput, "`gopher`");
     check_refused(fetch_with(rules(), "http://u:s3cret@a/").await, LoadCode::InvalidInput, "user name or password");
 }

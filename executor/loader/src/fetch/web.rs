@@ -1,52 +1,38 @@
 //! Code over HTTP and HTTPS, from a server that may be hostile, on behalf of a record that may be too.
 //!
-//! A URL must not become a way into the network this runs in. So each address is judged when it is about to be
-//! connected to: the resolver given to the client drops what the rules do not permit, and the connection is made to
-//! what is left of that very answer, so a name cannot change its meaning in between. Addresses written as hosts never
-//! reach a resolver and are judged before. Redirects are followed by hand and each is judged like a new reference.
-//! Proxies named in the environment are not used: a proxy would resolve the name itself, and make all of this void.
-//! Neither cookies, nor credentials, nor a referrer are sent, and no encoding is undone but the archive's own.
+//! A URL must not become a way into the network this runs in: `reach` judges each address that is connected to.
+//! Redirects are followed by hand and each is judged like a new reference. Neither cookies, nor credentials, nor a
+//! referrer are sent, and no encoding is undone but the archive's own.
 
-use std::{error::Error, fmt, io, net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
-use lictor_model::{address::AllowPrivate, code::CodeRef, digest::Digest};
+use lictor_model::{code::CodeRef, digest::Digest};
 use reqwest::{
-    Client, Response, StatusCode,
-    dns::{Addrs, Name, Resolve, Resolving},
+    Response, StatusCode,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, LOCATION},
-    redirect,
 };
 use sha2::{Digest as _, Sha256};
-use tokio::{net, time};
-use url::{Host, Url};
+use tokio::time;
+use url::Url;
 
 use super::{FetchRules, Fetched, unreachable};
-use crate::error::{LoadCode, LoadError, quoted, size};
-
-const USER_AGENT: &str = concat!("lictor/", env!("CARGO_PKG_VERSION"));
+use crate::{
+    error::{LoadError, quoted, size},
+    reach::{Reach, Trouble},
+};
 
 /// The HTTP client.
 #[derive(Clone, Debug)]
 pub(super) struct Web {
-    client: Client,
-    /// Whether this machine has CA certificates, without which no `https` server can be known.
-    has_roots: bool,
+    reach: Reach,
 }
 
 impl Web {
     pub(super) fn new(rules: &FetchRules) -> Result<Self, LoadError> {
-        // The provider is one for the process; whoever came first has chosen the same.
-        let _installed_before = rustls::crypto::ring::default_provider().install_default();
-        if let Ok(client) = builder(rules).build() {
-            return Ok(Self { client, has_roots: true });
-        }
-        // A container without CA certificates: plain HTTP, files and uploads work all the same.
-        let client = builder(rules).tls_certs_only([]).build();
-        let client = client
-            .map_err(|error| LoadError::new(LoadCode::Internal, "cannot set up the HTTP client").caused_by(error))?;
-        tracing::warn!("this machine has no CA certificates: code cannot be fetched over https");
-        Ok(Self { client, has_roots: false })
+        // Fetches are rare: a connection kept would be one more thing that was judged some time ago.
+        let reach = Reach::new(&rules.allow_private, rules.connect_timeout, 0)?;
+        Ok(Self { reach })
     }
 
     /// What `url` answers, after redirects.
@@ -71,40 +57,10 @@ impl Web {
     }
 
     async fn send(&self, url: &Url, code: &CodeRef, rules: &FetchRules) -> Result<Response, LoadError> {
-        if url.scheme() == "https" && !self.has_roots {
-            return Err(unreachable(code, "cannot be trusted: this machine has no CA certificates"));
-        }
-        if let Some(ip) = literal(url)
-            && !rules.allow_private.permits(url.host_str().unwrap_or_default(), ip)
-        {
-            return Err(unreachable(code, AddressRefused));
-        }
-        let sending = self.client.get(url.clone()).header(ACCEPT_ENCODING, "identity").send();
+        let request = self.reach.get(url).map_err(|trouble| unreachable(code, trouble))?;
+        let sending = request.header(ACCEPT_ENCODING, "identity").send();
         let patience = rules.connect_timeout.saturating_add(rules.idle_timeout);
         within(patience, code, sending).await
-    }
-}
-
-fn builder(rules: &FetchRules) -> reqwest::ClientBuilder {
-    Client::builder()
-        .user_agent(USER_AGENT)
-        .http1_only()
-        .no_proxy()
-        .referer(false)
-        .redirect(redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .connect_timeout(rules.connect_timeout)
-        // Fetches are rare: a connection kept would be one more thing that was judged some time ago.
-        .pool_max_idle_per_host(0)
-        .dns_resolver(CheckedResolver { allow: rules.allow_private.clone() })
-}
-
-/// The address that is the host of `url`, however it was spelled: parsing made `0x7f.1` the address it means.
-fn literal(url: &Url) -> Option<IpAddr> {
-    match url.host()? {
-        Host::Ipv4(ip) => Some(ip.into()),
-        Host::Ipv6(ip) => Some(ip.into()),
-        Host::Domain(_) => None,
     }
 }
 
@@ -169,55 +125,13 @@ async fn within<T>(
     }
 }
 
-/// Says the innermost cause: the layers above it only say that something failed.
 fn failed(code: &CodeRef, error: reqwest::Error) -> LoadError {
-    let mut cause: &dyn Error = &error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    let res = if cause.is::<AddressRefused>() {
-        unreachable(code, AddressRefused)
-    } else if error.is_timeout() {
-        unreachable(code, "did not answer in time")
-    } else {
-        unreachable(code, format!("cannot be fetched: {}", quoted(&cause.to_string())))
+    let res = match Trouble::of(&error) {
+        Trouble::Other(cause) => unreachable(code, format!("cannot be fetched: {}", quoted(&cause))),
+        known => unreachable(code, known),
     };
     res.caused_by(error)
 }
-
-/// Resolves names, and answers only with addresses that the rules permit.
-struct CheckedResolver {
-    allow: AllowPrivate,
-}
-
-impl Resolve for CheckedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let allow = self.allow.clone();
-        Box::pin(async move {
-            let found: Vec<_> = net::lookup_host((name.as_str(), 0)).await?.collect();
-            if found.is_empty() {
-                return Err(io::Error::from(io::ErrorKind::NotFound).into());
-            }
-            let permitted: Vec<_> = found.into_iter().filter(|addr| allow.permits(name.as_str(), addr.ip())).collect();
-            if permitted.is_empty() {
-                return Err(AddressRefused.into());
-            }
-            Ok(Box::new(permitted.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// A host was found, and may not be reached. Does not say at which address: that may be a secret of the network.
-#[derive(Debug)]
-struct AddressRefused;
-
-impl fmt::Display for AddressRefused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("has no public address, and `--allow-private` does not admit it")
-    }
-}
-
-impl Error for AddressRefused {}
 
 #[cfg(test)]
 mod tests {
@@ -262,21 +176,5 @@ mod tests {
         }
         assert!(next_hop(&"https://a.com/".parse().unwrap(), Some(b"\xff")).is_err());
         assert!(next_hop(&"https://a.com/".parse().unwrap(), None).is_err());
-    }
-
-    #[tokio::test]
-    async fn a_name_is_connected_to_at_permitted_addresses_only() {
-        let resolve = async |allow: &[&str]| {
-            let resolver = CheckedResolver { allow: AllowPrivate::parse(allow).unwrap() };
-            resolver
-                .resolve("localhost".parse().unwrap())
-                .await
-                .map(|addrs| addrs.map(|addr| addr.ip()).collect::<Vec<_>>())
-        };
-        assert!(resolve(&[]).await.unwrap_err().is::<AddressRefused>());
-        assert!(resolve(&["10.0.0.0/8", "other"]).await.unwrap_err().is::<AddressRefused>());
-        let only_v4 = resolve(&["127.0.0.1"]).await.unwrap();
-        assert!(!only_v4.is_empty() && only_v4.iter().all(IpAddr::is_ipv4), "{only_v4:?}");
-        assert!(!resolve(&["localhost"]).await.unwrap().is_empty());
     }
 }

@@ -1,23 +1,32 @@
 //! What came of a call, as JSON and as an exit code.
 
-use lictor_model::{Failure as Refusal, Outcome, Stop};
-use lictor_sandbox::Run;
+use lictor_model::{Failure as Refusal, Outcome, Stop, Violation};
 use serde_json::{Value, json};
 
 use super::{Failure, print};
+use crate::checked::Checked;
 
-/// Prints what came of a call: one line.
-pub(super) fn print(run: &Run, with_usage: bool) -> Result<(), Failure> {
+/// Prints what came of a call: one line. What did not match and is only warned about goes to standard error.
+pub(super) fn print(checked: &Checked, with_usage: bool) -> Result<(), Failure> {
+    let Checked { run, warnings } = checked;
+    warn(warnings);
     if with_usage {
         print::note(format_args!("usage: {}", json!(run.usage)));
     }
     let text = match &run.outcome {
         Outcome::Finished(output) => return print::json_line(output),
         Outcome::Failed(failure) => refused(failure),
-        Outcome::Stopped(stop) => json!({"success": false, "code": stop.kind.code(), "message": stop.message}),
+        Outcome::Stopped(stop) => stop.to_json(),
     };
     print::json_line(&text.to_string())?;
     Err(failure(&run.outcome))
+}
+
+/// Says on standard error what does not match the policy's schemas.
+pub(super) fn warn(violations: &[Violation]) {
+    for violation in violations {
+        print::note(format_args!("lictor: warning: {violation}"));
+    }
 }
 
 /// As HTTP answers it: the policy's own code is not one of ours, so it has a place of its own.

@@ -95,13 +95,15 @@ impl Bench {
         let policy = Arc::new(self.run.policy(&found, settings.as_deref(), host.load(&found.component, &limits)?));
         let context = Arc::default();
         let op = Op::Eval { parameters: parameters.as_deref(), input: &input };
-        let run = host.run(&mut Instance::once(Arc::clone(&policy)), call(op, limits, &context, &Aloud::recorder()))?;
+        let call = call(op, limits, &context, &Aloud::recorder());
+        let checked = host.run(&mut Instance::once(Arc::clone(&policy)), call, &found.spec.schemas)?;
         if self.run.usage {
-            print::note(format_args!("usage: {}", serde_json::json!(run.usage)));
+            print::note(format_args!("usage: {}", serde_json::json!(checked.run.usage)));
         }
-        if !matches!(run.outcome, Outcome::Finished(_)) {
-            return answer::print(&run, false).and(Err(Failure::Policy));
+        if !matches!(checked.run.outcome, Outcome::Finished(_)) {
+            return answer::print(&checked, false).and(Err(Failure::Policy));
         }
+        answer::warn(&checked.warnings);
         Ok(Subject { sandbox: host.sandbox.clone(), policy, limits, input, parameters, context })
     }
 }

@@ -10,6 +10,7 @@ use super::{
     document::Document,
     flags::{RunFlags, parameters},
     host::{Aloud, Host, call},
+    print,
     source::Found,
 };
 
@@ -82,12 +83,17 @@ fn once(flags: &RunFlags, parameters: Option<&str>, op: Op<'_>) -> Result<(), Fa
     let (settings, allow_private) = (flags.settings()?, flags.allow_private()?);
     let found = answer::or_refusal(Found::at(&flags.policy.policy, flags.policy.record.as_deref()))?;
     let limits = flags.policy.limits(&found.spec.limits)?;
+    for warning in &found.warnings {
+        print::note(format_args!("lictor: warning: {warning}"));
+    }
+    answer::warn(&flags.unfit(&found.spec.schemas, settings.as_deref(), parameters)?);
     let host = Host::new(allow_private)?;
     let module = answer::or_refusal(host.load(&found.component, &limits))?;
     let mut policy = flags.policy(&found, settings.as_deref(), module);
     if let Some(parameters) = parameters {
         policy.parameters = parameters.into();
     }
-    let run = host.run(&mut Instance::once(policy), call(op, limits, &Arc::default(), &Aloud::recorder()))?;
-    answer::print(&run, flags.usage)
+    let call = call(op, limits, &Arc::default(), &Aloud::recorder());
+    let checked = host.run(&mut Instance::once(policy), call, &found.spec.schemas)?;
+    answer::print(&checked, flags.usage)
 }

@@ -3,7 +3,10 @@
 use std::{path::PathBuf, str::FromStr, sync::Arc};
 
 use clap::Args;
-use lictor_model::{Capabilities, Limits, LimitsSpec, Origin, address::AllowPrivate, field::shorten, limits::Ceiling};
+use lictor_model::{
+    Capabilities, Limits, LimitsSpec, Origin, SchemaMode, Schemas, Violation, address::AllowPrivate, field::shorten,
+    limits::Ceiling,
+};
 use lictor_sandbox::{Module, Policy};
 use serde_json::json;
 
@@ -136,6 +139,23 @@ impl RunFlags {
     /// The settings, if the command brings some.
     pub(super) fn settings(&self) -> Result<Option<String>, Failure> {
         self.settings.as_ref().map(|settings| settings.read_object("--settings")).transpose()
+    }
+
+    /// What of the settings and parameters that the command brings instead of the record's does not match its schemas.
+    /// A server refuses such a record under `enforce`, and so does this.
+    pub(super) fn unfit(
+        &self,
+        schemas: &Schemas,
+        settings: Option<&str>,
+        parameters: Option<&str>,
+    ) -> Result<Vec<Violation>, Failure> {
+        let mut res = settings.map_or_else(Vec::new, |settings| schemas.settings(settings));
+        res.extend(parameters.into_iter().flat_map(|parameters| schemas.parameters(parameters)));
+        if schemas.mode() == SchemaMode::Enforce && !res.is_empty() {
+            let listed = res.iter().map(Violation::to_string).collect::<Vec<_>>().join("; ");
+            return Err(Failure::Usage(format!("the policy's schemas do not allow this: {listed}")));
+        }
+        Ok(res)
     }
 
     /// The policy as it is run: `module` under the record and the flags.

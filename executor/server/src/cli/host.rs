@@ -4,15 +4,17 @@
 use std::sync::Arc;
 
 use lictor_loader::{CompileIn, DiskCache, FetchRules, LoadError, Loader, Verified};
-use lictor_model::{Limits, address::AllowPrivate, limits::Ceiling};
+use lictor_model::{Limits, Schemas, address::AllowPrivate, limits::Ceiling};
 use lictor_sandbox::{
-    Call, CallFacts, Instance, LogLine, Module, Op, Recorder, Run, RunError, Sandbox, SandboxConfig, context::Bucket,
-    run,
+    Call, CallFacts, Instance, LogLine, Module, Op, Recorder, RunError, Sandbox, SandboxConfig, context::Bucket, run,
 };
 use tokio::runtime::{Builder, Runtime};
 
 use super::{Failure, print, progress};
-use crate::{config, telemetry};
+use crate::{
+    checked::{self, Checked},
+    config, telemetry,
+};
 
 /// Instances that a command has alive at the same time.
 const INSTANCES: u32 = 8;
@@ -52,9 +54,15 @@ impl Host {
         Ok(module)
     }
 
-    /// Makes one call.
-    pub(super) fn run(&self, instance: &mut Instance, call: Call<'_>) -> Result<Run, Failure> {
-        self.runtime.block_on(run(&self.sandbox, instance, call)).map_err(Failure::from)
+    /// Makes one call of a policy that has these schemas.
+    pub(super) fn run(
+        &self,
+        instance: &mut Instance,
+        call: Call<'_>,
+        schemas: &Arc<Schemas>,
+    ) -> Result<Checked, Failure> {
+        let op = call.op;
+        self.runtime.block_on(checked::run(schemas, op, run(&self.sandbox, instance, call))).map_err(Failure::from)
     }
 }
 

@@ -41,6 +41,13 @@ impl Pack {
     }
 }
 
+/// Packs the crate in `folder` to where `lictor pack` puts it if nothing else is said.
+pub(super) fn to_default(folder: &Path) -> Result<Packed, Failure> {
+    let cargo = cargo_from_env();
+    let out = default_out(folder, &cargo)?;
+    lictor_pack::pack(folder, &out, &cargo).map_err(|error| failure(&error))
+}
+
 /// In the folder that tools make and version control leaves out; for a file, beside it.
 fn default_out(source: &Path, cargo: &Path) -> Result<PathBuf, Failure> {
     if !source.is_dir() {

@@ -90,13 +90,31 @@ impl Serve {
 async fn serve(config: &Config) -> Result<(), Failure> {
     // Bound before anything else, so that a port that is taken leaves no trace.
     let listeners = Listeners::bind(config).await?;
+    let config = &bound(config, &listeners)
+        .map_err(|error| Failure::Internal(format!("it cannot be seen which ports were taken: {error}")))?;
     let app = App::build(config).await?;
     let stop = stop_signal().map_err(|error| Failure::Internal(format!("signals cannot be caught: {error}")))?;
     announce(&listeners, config)
         .map_err(|error| Failure::Internal(format!("standard output cannot be written: {error}")))?;
+    let superseded = app.superseded();
+    let mut ended = Ok(());
+    let stop = async {
+        tokio::select! {
+            () = stop => {}
+            () = superseded => {
+                ended = Err(Failure::internal("another process has taken this one's executor id"));
+            }
+        }
+    };
     listeners.serve(app.clone(), stop).await;
     app.stop().await;
-    Ok(())
+    ended
+}
+
+/// The configuration with the ports that were taken where it asked for free ones.
+fn bound(config: &Config, listeners: &Listeners) -> std::io::Result<Config> {
+    let (listen, admin) = listeners.addresses()?;
+    Ok(Config { listen, admin, ..config.clone() })
 }
 
 /// Says that everything is ready: exactly two lines, which a program may wait for.

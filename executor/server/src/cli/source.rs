@@ -46,7 +46,7 @@ impl Found {
 
 /// What kind of thing POLICY names.
 #[derive(Debug, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     /// A `.wasm` or an archive.
     File(PathBuf),
     /// A folder that holds `code/policy.wasm`.
@@ -56,10 +56,10 @@ enum Place {
 }
 
 /// What an archive's or component's name may end in.
-const SUFFIXES: [&str; 5] = [".wasm", ".zip", ".tar.gz", ".tar.xz", ".tgz"];
+const SUFFIXES: [&str; 6] = [".wasm", ".zip", ".tar.gz", ".tar.xz", ".tgz", ".tar"];
 
 impl Place {
-    fn of(path: &Path) -> Result<Self, Failure> {
+    pub(super) fn of(path: &Path) -> Result<Self, Failure> {
         let shown = path.display();
         let unreachable = |why: String| Failure::load(LoadCode::CodeUnreachable, why);
         let meta = fs::metadata(path).map_err(|error| unreachable(format!("`{shown}` cannot be read: {error}")))?;
@@ -88,7 +88,7 @@ impl Place {
     }
 
     /// The record that lies with it.
-    fn record(&self) -> Option<PathBuf> {
+    pub(super) fn record(&self) -> Option<PathBuf> {
         let record = match self {
             Self::File(path) => {
                 let name = path.file_name()?.to_str()?;
@@ -100,7 +100,7 @@ impl Place {
     }
 
     /// What the record promises of this file's bytes, if it is this file that the record's `code` names.
-    fn promised(&self, spec: &PolicySpec) -> Option<Digest> {
+    pub(super) fn promised(&self, spec: &PolicySpec) -> Option<Digest> {
         let (Self::File(path), CodeRef::Path(code)) = (self, &spec.code) else { return None };
         spec.code_digest.filter(|_| path.file_name() == code.file_name())
     }
@@ -114,11 +114,12 @@ impl Place {
     }
 }
 
-fn without_suffix(name: &str) -> &str {
+/// The name of an archive or a component without what says that it is one.
+pub(super) fn without_suffix(name: &str) -> &str {
     SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name)
 }
 
-fn read_file(path: &Path) -> Result<Fetched, Failure> {
+pub(super) fn read_file(path: &Path) -> Result<Fetched, Failure> {
     let read = File::open(path).and_then(document::read_bounded);
     let unreachable = |error: std::io::Error| {
         let message = format!("`{}` cannot be read: {error}", path.display());
@@ -157,13 +158,21 @@ pub(super) fn explain(error: &dyn std::error::Error) -> String {
 /// Reads a record as its author keeps it: without what only its publishing adds.
 fn read_record(path: Option<&Path>, name: &str) -> Result<Draft, Failure> {
     let Some(path) = path else { return parse_record(Map::new(), name).map_err(Failure::Internal) };
-    let shown = path.display();
-    let wrong = |why: String| Failure::Usage(format!("policy record `{shown}`: {why}"));
+    parse_record(members(path)?, name).map_err(|why| wrong_record(path, &why))
+}
+
+fn wrong_record(path: &Path, why: &str) -> Failure {
+    Failure::Usage(format!("policy record `{}`: {why}", path.display()))
+}
+
+/// What a record's file says, whether or not that is a whole record.
+pub(super) fn members(path: &Path) -> Result<Map<String, Value>, Failure> {
+    let wrong = |why: String| wrong_record(path, &why);
     let bytes = File::open(path).and_then(document::read_bounded).map_err(|error| wrong(error.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8".into()))?;
     json::check(&text).map_err(|error| wrong(error.to_string()))?;
     match serde_json::from_str(&text) {
-        Ok(Value::Object(members)) => parse_record(members, name).map_err(wrong),
+        Ok(Value::Object(members)) => Ok(members),
         Ok(_) => Err(wrong("must be a JSON object".into())),
         Err(error) => Err(wrong(format!("is not valid JSON: {error}"))),
     }

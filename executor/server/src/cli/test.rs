@@ -8,7 +8,7 @@ mod difference;
 mod fixtures;
 mod world;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use lictor_model::{Limits, LimitsSpec, address::AllowPrivate, limits::Ceiling};
@@ -56,7 +56,7 @@ impl Test {
         let limits = self.limits(&found.spec.limits, cases.iter().any(Case::counts_fuel))?;
         let host = Host::new(AllowPrivate::default())?;
         let module = host.load(&found.component, &limits)?;
-        let runner = Runner { host: &host, module, limits };
+        let runner = Runner { host: &host, module, limits, schemas: Arc::clone(&found.spec.schemas) };
         let mut n_failed = 0_usize;
         for case in &cases {
             let wrong = runner.check(case)?;

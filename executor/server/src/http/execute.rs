@@ -1,17 +1,26 @@
-//! `POST /executor/{id}/execute_policy`: the hot route, matched before the router.
+//! `POST /executor/{id}/execute_policy`: the hot route, matched before the router where the executor is this one.
 
 use std::borrow::Cow;
 
-use hyper::{Method, Request, body::Incoming};
-use lictor_model::{FieldError, field::shorten};
+use axum::{extract::State, response::Response};
+use bytes::Bytes;
+use hyper::{Method, Request, StatusCode, body::Body as HttpBody};
+use lictor_model::{ExecutorSpec, FieldError, field::shorten};
 use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Reply, body, reply};
+use super::{
+    Reply, body,
+    openapi::{ByStatus, ExecutorId, RunAnswer, RunBody, RunOptions},
+    reply,
+    router::{Named, Routes, answer_by_status},
+};
 use crate::{
     app::App,
     error::{Error, ErrorKind},
     executor,
+    executors::{self, Forward, Target},
 };
 
 /// The body, with every document left as the text it came as.
@@ -43,11 +52,87 @@ pub(super) fn executor_id<B>(request: &Request<B>) -> Option<&str> {
     (request.method() == Method::POST && !id.contains('/')).then_some(id)
 }
 
-/// Reads the request, runs the policy, and answers; `ours` says whether the executor it names is here.
-pub(super) async fn answer(app: &App, ours: bool, request: Request<Incoming>, max_body: usize) -> Result<Reply, Error> {
-    if !ours {
-        return Err(Error::new(ErrorKind::NotFound, "Executor not found"));
-    }
+pub(super) fn routes() -> OpenApiRouter<Routes> {
+    OpenApiRouter::default().routes(routes!(execute_policy)).routes(routes!(execute_here))
+}
+
+/// Run a policy
+///
+/// Runs it once, in a fresh instance. A policy that failed or was stopped is an answer: 200, and `success` is false.
+#[utoipa::path(
+    post, path = "/executor/{executor_id}/execute_policy", tag = "executors",
+    params(ExecutorId, RunOptions),
+    request_body = RunBody,
+    responses((status = 200, description = "What came of it", body = RunAnswer), ByStatus),
+)]
+async fn execute_policy(State(routes): State<Routes>, Named(id): Named, request: axum::extract::Request) -> Response {
+    answer_by_status(
+        async {
+            match routes.app.executors.target(&id).await? {
+                Target::Here => answer(&routes.app, request, routes.max_body).await,
+                Target::Elsewhere(to) => pass_on(&routes, &to, request).await,
+            }
+        }
+        .await,
+    )
+}
+
+/// Run a policy on this executor
+///
+/// The executor's own API, by which a system passes calls on: the same body and the same answers as on a system's
+/// route, but 202 where that has 200, as the original has it.
+#[utoipa::path(
+    post, path = "/execute_policy", tag = "executors",
+    params(
+        RunOptions,
+        ("x-lictor-executor" = Option<String>, Header, nullable = false, description = "The executor that the call is for; if that is not this one, 409"),
+    ),
+    request_body = RunBody,
+    responses((status = 202, description = "What came of it", body = RunAnswer), ByStatus),
+)]
+async fn execute_here(State(routes): State<Routes>, request: axum::extract::Request) -> Response {
+    answer_by_status(
+        async {
+            let own = routes.app.executors.serving()?;
+            if let Some(expected) = header(&request, executors::FOR).filter(|expected| *expected != own.as_str()) {
+                let why = format!("this executor is `{own}`, the caller expected `{}`", shorten(expected, 100));
+                return Err(Error::new(ErrorKind::Conflict, why));
+            }
+            let mut reply = answer(&routes.app, request, routes.max_body).await?;
+            *reply.status_mut() = StatusCode::ACCEPTED;
+            Ok(reply)
+        }
+        .await,
+    )
+}
+
+/// Reads the request and has another executor answer it.
+async fn pass_on(routes: &Routes, to: &ExecutorSpec, request: axum::extract::Request) -> Result<Reply, Error> {
+    let options = Options::parse(request.uri().query())?;
+    let query = request.uri().query().map(str::to_owned);
+    let via = header(&request, executors::VIA).map(str::to_owned);
+    let text = body::read_text(request, routes.max_body).await?;
+    let body: Body<'_> = serde_json::from_str(&text).map_err(|error| not_a_request(&error))?;
+    let (uri, input) = (body.uri()?, body.input_data.ok_or_else(|| required("input_data"))?);
+    let (uri, parameters) = (Value::String(uri.into_owned()), body.parameters()?.unwrap_or("null"));
+    let body = format!(r#"{{"policy_rule_uri":{uri},"input_data":{input},"parameters":{parameters}}}"#);
+    let call =
+        Forward { body: body.into(), query: query.as_deref(), timeout_ms: options.timeout_ms, via: via.as_deref() };
+    let answered = routes.app.executors.forward(to, call).await?;
+    Ok(reply::plain(StatusCode::OK, "application/json", answered))
+}
+
+/// The value of a header; one that is no text is still one.
+fn header<'a, B>(request: &'a Request<B>, name: &str) -> Option<&'a str> {
+    request.headers().get(name).map(|value| value.to_str().unwrap_or("?"))
+}
+
+/// Reads the request, runs the policy here, and answers.
+pub(super) async fn answer<B>(app: &App, request: Request<B>, max_body: usize) -> Result<Reply, Error>
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let options = Options::parse(request.uri().query())?;
     let text = body::read_text(request, max_body).await?;
     let body: Body<'_> = serde_json::from_str(&text).map_err(|error| not_a_request(&error))?;
@@ -59,8 +144,8 @@ pub(super) async fn answer(app: &App, ours: bool, request: Request<Incoming>, ma
         parameters: body.parameters()?,
         timeout_ms: options.timeout_ms,
     };
-    let run = app.executor.execute(&request).await?;
-    Ok(reply::run(&run, options.usage))
+    let checked = app.executor.execute(&request).await?;
+    Ok(reply::run(&checked, options.usage))
 }
 
 fn not_a_request(error: &serde_json::Error) -> Error {

@@ -1,77 +1,40 @@
-//! The routes of the registry of policies, and of everything that is not there.
+//! The routes of the registry of policies.
 
 use axum::{
-    Router,
-    body::Body,
-    extract::{FromRequestParts, Path, Request, State},
-    http::{Method, request::Parts},
-    response::{IntoResponse as _, Response},
-    routing::{any, get, post},
+    extract::{Request, State},
+    http::HeaderMap,
+    response::Response,
 };
-use http_body_util::BodyExt as _;
-use lictor_model::FieldError;
 use serde_json::{Value, json};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Reply, body, reply};
-use crate::{
-    app::App,
-    error::{Error, ErrorKind},
+use super::{
+    body,
+    openapi::{Answer, Change, Document, Filter, PolicyBody, PolicyRecord, PolicyUri, QueryOptions},
+    registry, reply,
+    router::{Named, Routes, answer},
 };
 
-#[derive(Clone)]
-struct Routes {
-    app: App,
-    max_body: usize,
+pub(super) fn routes() -> OpenApiRouter<Routes> {
+    OpenApiRouter::default().routes(routes!(create)).routes(routes!(query)).routes(routes!(read, update, remove))
 }
 
-/// Every route of the main listener but the hot one.
-pub(super) fn router(app: App, max_body: usize) -> Router {
-    let no_such_method =
-        any(|request: Request| async move { answer(Err(wrong_method(request.method(), "another method"))) });
-    Router::new()
-        .route("/policy", post(create).fallback(method))
-        .route("/policy/query", post(query).fallback(method))
-        .route("/policy/{uri}", get(read).put(update).delete(remove).fallback(method))
-        .route("/executor/{id}/execute_policy", no_such_method)
-        .fallback(|request: Request| async move {
-            let route = format!("{} {}", request.method(), lictor_model::field::shorten(request.uri().path(), 100));
-            answer(Err(Error::new(ErrorKind::NoRoute, format!("there is no route `{route}`"))))
-        })
-        .with_state(Routes { app, max_body })
-}
+/// The uri of a policy in terms of the request that created it.
+const CREATED: &str = "{$request.body#/name}:{$request.body#/version}-{$request.body#/release_tag}";
 
-async fn method(request: Request) -> Response {
-    answer(Err(wrong_method(request.method(), request.uri().path())))
-}
-
-fn wrong_method(method: &Method, path: &str) -> Error {
-    Error::new(
-        ErrorKind::Method,
-        format!("`{method}` is not a method of `{}`", lictor_model::field::shorten(path, 100)),
-    )
-}
-
-/// An answer of a registry route.
-fn answer(result: Result<Reply, Error>) -> Response {
-    let reply = result.unwrap_or_else(|error| reply::registry_refusal(&error));
-    reply.map(|body| Body::new(body.map_err(|never| match never {}))).into_response()
-}
-
-/// What a path names, decoded. One that cannot be decoded is refused in the envelope like everything else.
-struct Named(String);
-
-impl<S: Send + Sync> FromRequestParts<S> for Named {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let Ok(Path(uri)) = Path::from_request_parts(parts, state).await else {
-            let error = FieldError::new("policy_rule_uri", "is not UTF-8 where the path is percent-encoded");
-            return Err(answer(Ok(reply::refusal(&error.into()))));
-        };
-        Ok(Self(uri))
-    }
-}
-
+/// Create a policy
+///
+/// Stores the record and starts loading its code in the background. A record that is there already, word for word,
+/// is a success too.
+#[utoipa::path(
+    post, path = "/policy", tag = "policies", operation_id = "create_policy",
+    request_body = PolicyBody,
+    responses((status = 200, description = "Whether it was stored", body = Answer<String>, links(
+        ("read" = (operation_id = "read_policy", parameters(("policy_rule_uri" = CREATED)))),
+        ("change" = (operation_id = "update_policy", parameters(("policy_rule_uri" = CREATED)))),
+        ("delete" = (operation_id = "delete_policy", parameters(("policy_rule_uri" = CREATED)))),
+    ))),
+)]
 async fn create(State(routes): State<Routes>, request: Request) -> Response {
     answer(
         async {
@@ -83,10 +46,32 @@ async fn create(State(routes): State<Routes>, request: Request) -> Response {
     )
 }
 
-async fn read(State(routes): State<Routes>, Named(uri): Named) -> Response {
-    answer(routes.app.policies.read(&uri).await.map(|record| reply::success(&Value::Object(record), &[])))
+/// Read a policy
+///
+/// Whoever has a version already sends its `ETag` as `If-None-Match`, and gets 304 as long as nothing changed.
+#[utoipa::path(
+    get, path = "/policy/{policy_rule_uri}", tag = "policies", operation_id = "read_policy",
+    params(PolicyUri),
+    responses(
+        (status = 200, description = "The record, or why there is none", body = Answer<PolicyRecord>, headers(("ETag" = String, description = "Names this version of the record"))),
+        (status = 304, description = "The record is what `If-None-Match` names"),
+    ),
+)]
+async fn read(State(routes): State<Routes>, Named(uri): Named, headers: HeaderMap) -> Response {
+    let read = routes.app.policies.read(&uri).await;
+    answer(read.map(|record| reply::versioned(&Value::Object(record), &headers)))
 }
 
+/// Replace or change a policy
+///
+/// With `$` operators at its top the body is an update, otherwise a whole record. A change of name, version or release
+/// tag moves the policy.
+#[utoipa::path(
+    put, path = "/policy/{policy_rule_uri}", tag = "policies", operation_id = "update_policy",
+    params(PolicyUri),
+    request_body = Change<PolicyBody>,
+    responses((status = 200, description = "Whether it was changed", body = Answer<String>)),
+)]
 async fn update(State(routes): State<Routes>, Named(uri): Named, request: Request) -> Response {
     answer(
         async {
@@ -98,16 +83,27 @@ async fn update(State(routes): State<Routes>, Named(uri): Named, request: Reques
     )
 }
 
+/// Delete a policy and its context
+#[utoipa::path(
+    delete, path = "/policy/{policy_rule_uri}", tag = "policies", operation_id = "delete_policy",
+    params(PolicyUri),
+    responses((status = 200, description = "Whether it was deleted", body = Answer<String>)),
+)]
 async fn remove(State(routes): State<Routes>, Named(uri): Named) -> Response {
     answer(routes.app.policies.delete(&uri).await.map(|()| reply::success(&json!("Policy deleted successfully."), &[])))
 }
 
+/// Find policies
+#[utoipa::path(
+    post, path = "/policy/query", tag = "policies", operation_id = "query_policies",
+    params(QueryOptions), request_body = Filter,
+    responses((status = 200, description = "The records that match", body = Answer<Vec<Document>>)),
+)]
 async fn query(State(routes): State<Routes>, request: Request) -> Response {
     answer(
         async {
-            let filter = body::read_value(request, routes.max_body).await?;
-            let found = routes.app.policies.query(&filter).await?;
-            Ok(reply::success(&Value::Array(found.into_iter().map(Value::Object).collect()), &[]))
+            let query = registry::asked(request, routes.max_body).await?;
+            Ok(reply::list(routes.app.policies.query(query).await?))
         }
         .await,
     )

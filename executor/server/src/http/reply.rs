@@ -6,13 +6,17 @@
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Response, StatusCode, header};
-use lictor_model::{Outcome, Usage};
-use lictor_sandbox::Run;
+use hyper::{HeaderMap, Response, StatusCode, header};
+use lictor_model::{Digest, Outcome, Usage, Violation};
 use serde_json::{Map, Value, json};
+use tokio::sync::SemaphorePermit;
 
 use super::Reply;
-use crate::error::{Error, ErrorKind};
+use crate::{
+    checked::Checked,
+    error::{Error, ErrorKind},
+    registry::Found,
+};
 
 /// The status of each kind of trouble on an execution route, and on every route for what is no matter of a registry.
 fn status(kind: ErrorKind) -> StatusCode {
@@ -29,7 +33,9 @@ fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::NotAvailable => StatusCode::NOT_IMPLEMENTED,
         ErrorKind::Forbidden => StatusCode::FORBIDDEN,
-        ErrorKind::Load(LoadCode::CodeUnreachable) => StatusCode::BAD_GATEWAY,
+        ErrorKind::Load(LoadCode::CodeUnreachable) | ErrorKind::Unreachable | ErrorKind::Upstream => {
+            StatusCode::BAD_GATEWAY
+        }
         ErrorKind::Load(LoadCode::Internal) | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         ErrorKind::Load(_) => StatusCode::UNPROCESSABLE_ENTITY,
     }
@@ -65,7 +71,17 @@ pub(super) fn registry_refusal(error: &Error) -> Reply {
     refuse(error, status)
 }
 
+/// A refusal as the registry of assets gives it: clients of the original's read `error`.
+pub(super) fn asset_refusal(error: &Error) -> Reply {
+    refuse_as(error, status(error.kind()), true)
+}
+
 fn refuse(error: &Error, status: StatusCode) -> Reply {
+    refuse_as(error, status, false)
+}
+
+/// `twice` gives the message under `error` too.
+fn refuse_as(error: &Error, status: StatusCode, twice: bool) -> Reply {
     let mut message = error.message().to_owned();
     let mut id = None;
     if error.kind() == ErrorKind::Internal {
@@ -78,6 +94,7 @@ fn refuse(error: &Error, status: StatusCode) -> Reply {
         ("success", Some(json!(false))),
         ("code", Some(json!(error.kind().code()))),
         ("message", Some(json!(message))),
+        ("error", twice.then(|| json!(message))),
         ("field", error.field().map(|field| json!(field))),
         ("id", id.map(|id| json!(id))),
     ]);
@@ -103,6 +120,56 @@ pub(super) fn success(data: &Value, warnings: &[String]) -> Reply {
     with_status(StatusCode::OK, body.to_string())
 }
 
+/// Says that something is there now; `body` is the whole answer.
+pub(super) fn created(body: &Value) -> Reply {
+    with_status(StatusCode::CREATED, body.to_string())
+}
+
+/// A success with an `ETag`, or 304 where the caller has it already.
+pub(super) fn versioned(data: &Value, asked: &HeaderMap) -> Reply {
+    let body = json!({"success": true, "data": data}).to_string();
+    let tag = format!("\"{}\"", Digest::of(body.as_bytes()));
+    let known = asked.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut reply = if known.split(',').any(|known| known.trim() == tag) {
+        let mut unchanged = Response::new(Full::default());
+        *unchanged.status_mut() = StatusCode::NOT_MODIFIED;
+        unchanged
+    } else {
+        with_status(StatusCode::OK, body)
+    };
+    if let Ok(tag) = header::HeaderValue::try_from(tag) {
+        reply.headers_mut().insert(header::ETAG, tag);
+    }
+    reply
+}
+
+/// A success with what a query found.
+pub(super) fn list(found: Found) -> Reply {
+    let Found { documents, held } = found;
+    let mut text = String::with_capacity(documents.iter().map(|document| document.len() + 1).sum::<usize>() + 32);
+    text.push_str(r#"{"success":true,"data":["#);
+    for (idx, document) in documents.into_iter().enumerate() {
+        text.push_str(if idx == 0 { "" } else { "," });
+        text.push_str(&document);
+    }
+    text.push_str("]}");
+    let mut reply = with_status(StatusCode::OK, String::new());
+    *reply.body_mut() = Full::new(Bytes::from_owner(List { text, _held: held }));
+    reply
+}
+
+/// The text of a list, which counts against what all lists take until it was sent.
+struct List {
+    text: String,
+    _held: SemaphorePermit<'static>,
+}
+
+impl AsRef<[u8]> for List {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
+
 /// A body that is no envelope.
 pub(super) fn plain(status: StatusCode, media_type: &'static str, body: String) -> Reply {
     let mut reply = with_status(status, body);
@@ -111,40 +178,55 @@ pub(super) fn plain(status: StatusCode, media_type: &'static str, body: String) 
 }
 
 /// What came of a call. A policy that failed or was stopped is an answer: 200, and the body says so.
-pub(super) fn run(run: &Run, with_usage: bool) -> Reply {
-    let usage = with_usage.then_some(&run.usage);
+pub(super) fn run(checked: &Checked, with_usage: bool) -> Reply {
+    let Checked { run, warnings } = checked;
+    let beside = Beside { warnings, usage: with_usage.then_some(&run.usage) };
     let body = match &run.outcome {
         // PERF: the policy's answer is a checked document, so it is put in as it is.
-        Outcome::Finished(output) => success_around(output, usage),
+        Outcome::Finished(output) => success_around(output, &beside),
         Outcome::Failed(failure) => {
             let details = failure.details.as_deref().and_then(|details| serde_json::from_str::<Value>(details).ok());
             let own = json!({"code": failure.code, "details": details});
-            failed("policy_error", &failure.message, Some(&own), usage)
+            let body = json!({"success": false, "code": "policy_error", "message": failure.message});
+            failed(body, Some(own), &beside)
         }
-        Outcome::Stopped(stop) => failed(stop.kind.code(), &stop.message, None, usage),
+        Outcome::Stopped(stop) => failed(stop.to_json(), None, &beside),
     };
     with_status(StatusCode::OK, body)
 }
 
-fn success_around(output: &str, usage: Option<&Usage>) -> String {
+/// What stands beside what came of a call.
+struct Beside<'a> {
+    warnings: &'a [Violation],
+    usage: Option<&'a Usage>,
+}
+
+impl Beside<'_> {
+    fn members(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        let warnings = (!self.warnings.is_empty()).then(|| self.warnings.iter().map(Violation::to_string).collect());
+        [("warnings", warnings), ("usage", self.usage.map(|usage| json!(usage)))]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
+fn success_around(output: &str, beside: &Beside<'_>) -> String {
     let mut body = String::with_capacity(output.len() + 32);
     body.push_str(r#"{"success":true,"data":"#);
     body.push_str(output);
-    if let Some(usage) = usage {
-        body.push_str(r#","usage":"#);
-        body.push_str(&json!(usage).to_string());
+    for (name, value) in beside.members() {
+        body.push_str(&format!(r#","{name}":{value}"#));
     }
     body.push('}');
     body
 }
 
 /// The failure twice: in the envelope, and in `data` for clients that read only that.
-fn failed(code: &str, message: &str, failure: Option<&Value>, usage: Option<&Usage>) -> String {
-    let body = json!({"success": false, "code": code, "message": message});
+fn failed(body: Value, failure: Option<Value>, beside: &Beside<'_>) -> String {
     let Value::Object(mut whole) = body.clone() else { return body.to_string() };
     whole.insert("data".into(), body);
-    whole.extend(failure.map(|failure| ("failure".to_owned(), failure.clone())));
-    whole.extend(usage.map(|usage| ("usage".to_owned(), json!(usage))));
+    whole.extend(failure.map(|failure| ("failure".to_owned(), failure)));
+    whole.extend(beside.members().map(|(name, value)| (name.to_owned(), value)));
     Value::Object(whole).to_string()
 }
 

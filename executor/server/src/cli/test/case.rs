@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use lictor_model::{Limits, Outcome, Usage};
+use lictor_model::{Limits, Outcome, Schemas, StopKind, Usage};
 use lictor_sandbox::{Call, CallFacts, Instance, Module, Op, Policy, Recorder, Run, context::Bucket};
 use serde_json::Value;
 
@@ -11,7 +11,10 @@ use super::{
     fixtures::{Ask, Budget, Case, Expected, Step},
     world::World,
 };
-use crate::cli::{Failure, host::Host};
+use crate::{
+    checked::Checked,
+    cli::{Failure, host::Host, print},
+};
 
 /// The policy's identity in a case, the same as natively.
 const URI: &str = "test:0.0-test";
@@ -21,11 +24,13 @@ pub(super) struct Runner<'a> {
     pub(super) host: &'a Host,
     pub(super) module: Module,
     pub(super) limits: Limits,
+    pub(super) schemas: Arc<Schemas>,
 }
 
 /// A case that is under way.
 struct Under<'a> {
     runner: &'a Runner<'a>,
+    name: &'a str,
     instance: Instance,
     world: Arc<World>,
     context: Arc<Bucket>,
@@ -53,7 +58,7 @@ impl Runner<'_> {
         Ok(wrong)
     }
 
-    fn begin(&self, case: &Case) -> Result<Under<'_>, String> {
+    fn begin<'a>(&'a self, case: &'a Case) -> Result<Under<'a>, String> {
         let world = Arc::new(World::new(&case.http));
         let policy = Policy {
             module: self.module.clone(),
@@ -65,7 +70,7 @@ impl Runner<'_> {
         };
         let entries = case.context.iter().map(|(key, value)| (key.clone(), value.to_string().into_bytes()));
         let context = Arc::new(Bucket::new(entries.collect()));
-        Ok(Under { runner: self, instance: Instance::new(policy), world, context })
+        Ok(Under { runner: self, name: &case.name, instance: Instance::new(policy), world, context })
     }
 }
 
@@ -117,7 +122,11 @@ impl Under<'_> {
             context: Some(Arc::clone(&self.context)),
             recorder: Arc::clone(&self.world) as Arc<dyn Recorder>,
         };
-        self.runner.host.run(&mut self.instance, call)
+        let Checked { run, warnings } = self.runner.host.run(&mut self.instance, call, &self.runner.schemas)?;
+        for violation in &warnings {
+            print::note(format_args!("lictor: warning: the case `{}`: {violation}", self.name));
+        }
+        Ok(run)
     }
 
     fn context_wrong(&self, expected: &BTreeMap<String, Value>) -> Wrong {
@@ -141,6 +150,10 @@ fn answer(outcome: Outcome) -> Result<Answer, String> {
             Err(error) => Err(format!("bad_output: its answer cannot be read: {error}")),
         },
         Outcome::Failed(failure) => Ok(Err((failure.code, failure.message))),
+        // The fixtures of a policy that enforces its schemas can say so.
+        Outcome::Stopped(stop) if matches!(stop.kind, StopKind::InputSchema | StopKind::OutputSchema) => {
+            Ok(Err((stop.kind.code().to_owned(), stop.message)))
+        }
         Outcome::Stopped(stop) => Err(format!("{}: {}", stop.kind.code(), stop.message)),
     }
 }

@@ -1,0 +1,86 @@
+//! One instance in this process, kept between calls.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use lictor_model::{FieldError, Limits, Outcome, json};
+use lictor_sandbox::{Call, CallFacts, Instance, Op, Recorder, Sandbox, context::Bucket, run};
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use crate::{Builder, Error, checks::Checks, code::Prepared};
+
+pub(crate) struct Local {
+    sandbox: Sandbox,
+    limits: Limits,
+    checks: Checks,
+    context: Arc<Bucket>,
+    recorder: Arc<dyn Recorder>,
+    instance: Mutex<Instance>,
+    calls: AtomicU64,
+}
+
+impl Local {
+    /// Prepares the policy and constructs it.
+    pub(crate) async fn make(builder: Builder) -> Result<Self, Error> {
+        let Prepared { sandbox, policy, functions, limits, checks } = Prepared::of(&builder).await?;
+        let local = Self {
+            sandbox,
+            limits,
+            checks,
+            context: builder.context.unwrap_or_default(),
+            recorder: builder.recorder,
+            instance: Mutex::new(Instance::new(policy).with_functions(functions)),
+            calls: AtomicU64::new(0),
+        };
+        local.ask(Op::Init).await?;
+        Ok(local)
+    }
+
+    pub(crate) async fn eval(&self, input: &Value) -> Result<Value, Error> {
+        let input = text("input_data", input)?;
+        self.checks.input(&input).await?;
+        // No parameters of its own: the instance uses those that it was constructed with, as management left them.
+        let output = self.ask(Op::Eval { parameters: None, input: &input }).await?;
+        self.checks.output(&output).await?;
+        document(&output)
+    }
+
+    pub(crate) async fn manage(&self, action: &str, data: &Value) -> Result<Value, Error> {
+        let data = text("mgmt_data", data)?;
+        self.checks.command(action, &data).await?;
+        document(&self.ask(Op::Management { action, data: &data }).await?)
+    }
+
+    /// One call. They are made one after the other, in the order in which they came.
+    async fn ask(&self, op: Op<'_>) -> Result<String, Error> {
+        let id = format!("local-{}", self.calls.fetch_add(1, Ordering::Relaxed));
+        let mut instance = self.instance.lock().await;
+        let was_live = instance.is_live();
+        let call = Call {
+            op,
+            limits: self.limits,
+            facts: CallFacts { id: &id, origin: "local" },
+            context: Some(Arc::clone(&self.context)),
+            recorder: Arc::clone(&self.recorder),
+        };
+        match run(&self.sandbox, &mut instance, call).await?.outcome {
+            Outcome::Finished(output) => Ok(output),
+            Outcome::Failed(failure) => Err(Error::Policy(failure)),
+            Outcome::Stopped(stop) => Err(Error::Stopped { stop, state_lost: was_live && !instance.is_live() }),
+        }
+    }
+}
+
+/// A document as the policy gets it.
+pub(crate) fn text(argument: &str, document: &Value) -> Result<String, Error> {
+    let text = document.to_string();
+    json::check_depth(text.as_bytes()).map_err(|error| FieldError::new(argument, error.to_string()))?;
+    Ok(text)
+}
+
+fn document(output: &str) -> Result<Value, Error> {
+    json::parse(output).map_err(|error| Error::Internal(format!("the policy's answer {error}")))
+}

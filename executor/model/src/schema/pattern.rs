@@ -1,0 +1,161 @@
+//! Patterns: regular expressions that need time linear in the text, unanchored.
+//!
+//! `\d`, `\w` and `\s` mean ASCII, as in JSON Schema. Look-around and back-references, which need more than linear time,
+//! are refused. Linear is not cheap for every expression, so one that compiles to more is charged more: to the budget of
+//! its record, and to the work of each check.
+
+use regex::{Regex, RegexBuilder};
+
+use super::budget::Budget;
+use crate::field::{FieldError, shorten};
+
+/// What a usual pattern compiles to at most, in bytes.
+pub(super) const SMALL: usize = 64 << 10;
+/// What any pattern compiles to at most, in bytes.
+pub(super) const MAX: usize = 512 << 10;
+/// How much more than a usual one a large one costs.
+pub(super) const LARGE_WEIGHT: u32 = 16;
+
+/// A compiled pattern.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    regex: Regex,
+    /// As its author wrote it.
+    text: Box<str>,
+    /// What a byte of text costs.
+    pub(super) weight: u32,
+}
+
+impl Pattern {
+    /// Compiles `text`.
+    pub(super) fn parse(text: &str, budget: &mut Budget) -> Result<Self, FieldError> {
+        budget.take_patterns(1)?;
+        let in_ascii = ascii_classes(text);
+        if let Ok(regex) = compile(&in_ascii, SMALL) {
+            return Ok(Self { regex, text: text.into(), weight: 1 });
+        }
+        budget.take_patterns(LARGE_WEIGHT as usize - 1)?;
+        let regex = compile(&in_ascii, MAX).map_err(|error| FieldError::new("", explain(&error)))?;
+        Ok(Self { regex, text: text.into(), weight: LARGE_WEIGHT })
+    }
+
+    /// Whether it is somewhere in `text`.
+    pub(super) fn is_in(&self, text: &str) -> bool {
+        self.regex.is_match(text)
+    }
+
+    /// What a text without it is told.
+    pub(super) fn message(&self) -> String {
+        mismatch(&self.text)
+    }
+}
+
+/// What a text that does not match `pattern` is told.
+pub(super) fn mismatch(pattern: &str) -> String {
+    // Not escaped: a pattern is full of backslashes, and is to be recognised.
+    let mut shown: String = pattern.chars().take(100).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if pattern.chars().nth(100).is_some() {
+        shown.push('…');
+    }
+    format!("must match the pattern `{shown}`")
+}
+
+fn compile(pattern: &str, size: usize) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(pattern).size_limit(size).nest_limit(100).build()
+}
+
+fn explain(error: &regex::Error) -> String {
+    match error {
+        regex::Error::CompiledTooBig(_) => {
+            format!("is a pattern that compiles to more than {} KiB: repeat less in it", MAX >> 10)
+        }
+        // The first lines of the message draw the pattern with a mark below.
+        other => {
+            let text = other.to_string();
+            let why = text.lines().last().unwrap_or_default();
+            format!("is not a regular expression: {}", shorten(why.strip_prefix("error: ").unwrap_or(why), 200))
+        }
+    }
+}
+
+/// `pattern` with the classes that Unicode has thousands of characters for written out in ASCII. What replaces one is
+/// itself a class, which may stand inside another.
+fn ascii_classes(pattern: &str) -> String {
+    let mut res = String::with_capacity(pattern.len());
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        let escaped = if c == '\\' { chars.next() } else { None };
+        match escaped {
+            Some('d') => res.push_str("[0-9]"),
+            Some('D') => res.push_str("[^0-9]"),
+            Some('w') => res.push_str("[0-9A-Za-z_]"),
+            Some('W') => res.push_str("[^0-9A-Za-z_]"),
+            Some('s') => res.push_str(r"[\t\n\x0B\x0C\r ]"),
+            Some('S') => res.push_str(r"[^\t\n\x0B\x0C\r ]"),
+            Some(other) => res.extend(['\\', other]),
+            None => res.push(c),
+        }
+    }
+    res
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_in(pattern: &str, text: &str) -> bool {
+        Pattern::parse(pattern, &mut Budget::default()).unwrap().is_in(text)
+    }
+
+    #[test]
+    fn patterns_are_unanchored_and_their_classes_ascii() {
+        for (pattern, text, expected) in [
+            ("b", "abc", true),
+            ("^b", "abc", false),
+            ("", "", true),
+            (r"^\d{1,3}(\.\d{1,3}){3}$", "10.0.0.1", true),
+            (r"^\d{1,3}(\.\d{1,3}){3}$", "not an ip", false),
+            (r"^\d$", "٣", false),
+            (r"^[\w.-]+$", "a_b.c-1", true),
+            (r"^[\w.-]+$", "é", false),
+            (r"^[^\s]+$", "a b", false),
+            (r"^\\d$", r"\d", true),
+            (r"^\S\W\D$", "a--", true),
+            (r"^\p{L}$", "é", true),
+            ("(?i)^abc$", "ABC", true),
+        ] {
+            assert_eq!(is_in(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_matched_in_linear_time_or_little_space_is_refused() {
+        for (pattern, says) in [
+            ("(", "unclosed group"),
+            ("(?=a)b", "look-around"),
+            (r"(a)\1", "backreferences"),
+            ("a{1000}{1000}", "512 KiB"),
+            (r"\", "incomplete escape"),
+            (&"(".repeat(1000), "regular expression"),
+        ] {
+            let error = Pattern::parse(pattern, &mut Budget::default()).unwrap_err();
+            assert!(error.message().contains(says), "{pattern:.20}: {error}");
+            assert!(error.message().len() < 400, "{pattern:.20}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_makes_backtracking_engines_hang_is_matched() {
+        assert!(!is_in("^(a+)+$", &format!("{}b", "a".repeat(100_000))));
+    }
+
+    #[test]
+    fn patterns_share_a_budget_and_large_ones_take_more_of_it() {
+        let fit = |pattern: &str| {
+            let mut budget = Budget::default();
+            (0..1000).take_while(|_| Pattern::parse(pattern, &mut budget).is_ok()).count()
+        };
+        assert_eq!(fit("^a$"), 256);
+        assert_eq!(fit("^.{1,500}$"), 16);
+    }
+}
