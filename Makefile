@@ -3,10 +3,10 @@
 CARGO   ?= cargo
 LICTOR  := target/checked/lictor
 .DEFAULT_GOAL := help
-.PHONY: help run test check guests bench lictor
+.PHONY: help run test check guests bench bench-registry lictor
 
 help: ## List what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
 run: guests ## Serve the example policies until Ctrl-C, and print a request that works
 	@guest-examples/run.sh $(LICTOR)
@@ -24,6 +24,9 @@ guests: lictor ## Build the example policies into target/guests
 
 bench: guests ## Measure against a bare HTTP server, in one run
 	@tests/bench/run.sh
+
+bench-registry: ## Measure queries and writes with 100,000 policies
+	@tests/bench/registry.sh
 
 lictor:
 	@$(CARGO) build --profile checked --locked -p lictor

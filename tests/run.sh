@@ -61,12 +61,13 @@ unset CARGO_TARGET_DIR
 # What keeps its records in a database runs again on PostgreSQL; what is about several servers on one, only there.
 twice=(assets context durability edge execute executors loading openapi query refusals registry schemas seed stop store)
 only_there=shared
+also_there=on_one_postgresql
 if cargo nextest --version >/dev/null 2>&1; then
-    on_sqlite=(cargo nextest run --cargo-profile checked --workspace --locked --no-fail-fast -E "not test(/^$only_there::/)")
+    on_sqlite=(cargo nextest run --cargo-profile checked --workspace --locked --no-fail-fast -E "not test(/^$only_there::|::$also_there/)")
     on_postgres=(cargo nextest run --cargo-profile checked --workspace --locked --no-fail-fast
         -E "(binary(it) or package(lictor)) and test(/^($(IFS='|' && echo "${twice[*]}")|$only_there)::/)")
 else
-    on_sqlite=(cargo test --profile checked --workspace --locked --no-fail-fast -- --skip "$only_there::")
+    on_sqlite=(cargo test --profile checked --workspace --locked --no-fail-fast -- --skip "$only_there::" --skip "$also_there")
     on_postgres=(cargo test --profile checked --workspace --lib --test it --locked --no-fail-fast -- "${twice[@]/%/::}" "$only_there::")
 fi
 tests "${on_sqlite[@]}"

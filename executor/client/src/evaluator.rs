@@ -15,7 +15,7 @@ pub struct LocalPolicyEvaluator {
 
 enum Place {
     Local(Box<Local>),
-    Remote(Remote),
+    Remote(Box<Remote>),
 }
 
 impl LocalPolicyEvaluator {
@@ -29,7 +29,7 @@ impl LocalPolicyEvaluator {
     }
 
     pub(crate) fn remote(builder: &Builder) -> Result<Self, Error> {
-        Ok(Self { place: Place::Remote(Remote::make(builder)?) })
+        Ok(Self { place: Place::Remote(Box::new(Remote::make(builder)?)) })
     }
 
     /// Where the policy runs.

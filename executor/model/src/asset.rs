@@ -134,7 +134,7 @@ impl AssetDraft {
         document.insert("asset_name".into(), json!(name));
         complete(&mut document, &FIELDS)?;
         match kind {
-            AssetKind::File => drop(document.remove(PUBLIC_URL)),
+            AssetKind::File => drop(document.shift_remove(PUBLIC_URL)),
             AssetKind::External => drop(place(&document)?),
         }
         Ok(Self { uri, document, warnings })
@@ -155,10 +155,10 @@ pub fn place(document: &Map<String, Value>) -> Result<Option<CodeRef>, FieldErro
 
 fn drop_computed(document: &mut Map<String, Value>, kind: AssetKind) {
     for name in COMPUTED {
-        document.remove(name);
+        document.shift_remove(name);
     }
     if kind == AssetKind::File {
-        document.remove(PUBLIC_URL);
+        document.shift_remove(PUBLIC_URL);
         if let Some(Value::Object(info)) = document.get_mut("asset_file_info") {
             info.retain(|name, _| !COMPUTED_INFO.contains(&name.as_str()));
         }

@@ -88,10 +88,17 @@ fn lists(left: &[Value], right: &[Value]) -> Ordering {
 
 /// Pair by pair: the types of the values decide before the keys do, and the keys before the values.
 fn objects(left: &Map<String, Value>, right: &Map<String, Value>) -> Ordering {
-    let pairs = left.iter().zip(right).map(|((left_key, left), (right_key, right))| {
+    let (left, right) = (sorted(left), sorted(right));
+    let pairs = left.iter().zip(&right).map(|((left_key, left), (right_key, right))| {
         bracket(left).cmp(&bracket(right)).then_with(|| left_key.cmp(right_key)).then_with(|| compare(left, right))
     });
     pairs.into_iter().find(|order| order.is_ne()).unwrap_or_else(|| left.len().cmp(&right.len()))
+}
+
+fn sorted(fields: &Map<String, Value>) -> Vec<(&String, &Value)> {
+    let mut pairs: Vec<_> = fields.iter().collect();
+    pairs.sort_unstable_by_key(|(key, _)| *key);
+    pairs
 }
 
 fn numbers(left: &Number, right: &Number) -> Ordering {

@@ -60,7 +60,7 @@ impl ExecutorDraft {
     /// Reads a record as it was posted. One for the executor whose host is `known` needs none and gets that one.
     pub fn parse(body: Value, known: Option<(&ExecutorId, &HostUri)>) -> Result<Self, FieldError> {
         let mut document = object(body, "an executor record")?;
-        document.remove("_id");
+        document.shift_remove("_id");
         let id: ExecutorId = text(&document, "executor_id")?.parse()?;
         let mut warnings = Vec::new();
         let host = match known.filter(|(known, _)| **known == id) {
@@ -79,8 +79,8 @@ impl ExecutorDraft {
 
 /// The host that is known already, whatever the record says.
 fn own_host(document: &mut Map<String, Value>, own: &HostUri, warnings: &mut Vec<String>) -> HostUri {
-    document.remove("cluster_public_ip");
-    if document.remove("executor_host_uri").is_some_and(|given| given != own.as_str()) {
+    document.shift_remove("cluster_public_ip");
+    if document.shift_remove("executor_host_uri").is_some_and(|given| given != own.as_str()) {
         warnings.push(format!("`executor_host_uri` has no effect: this server is that executor, at {own}"));
     }
     own.clone()
@@ -93,7 +93,7 @@ fn host(document: &mut Map<String, Value>, warnings: &mut Vec<String>) -> Result
         HostUri::parse(text).map_err(|why| FieldError::new("executor_host_uri", why))
     });
     let given = given.transpose()?;
-    let cluster = document.remove("cluster_public_ip").filter(|value| !value.is_null());
+    let cluster = document.shift_remove("cluster_public_ip").filter(|value| !value.is_null());
     let Some(cluster) = cluster else {
         let why = "is required, or `cluster_public_ip` in its place: where the executor is reached";
         return given.ok_or_else(|| FieldError::new("executor_host_uri", why));

@@ -32,7 +32,7 @@ const COMPUTED: [&str; 2] = ["graph_uri", "_id"];
 pub fn parse(body: Value) -> Result<Entry, FieldError> {
     let mut document = object(body, "a graph")?;
     for name in COMPUTED {
-        document.remove(name);
+        document.shift_remove(name);
     }
     let warnings = unknown(&document, |name| FIELDS.iter().any(|field| field.name == name));
     complete(&mut document, &FIELDS)?;

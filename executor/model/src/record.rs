@@ -93,7 +93,7 @@ impl Draft {
     pub fn parse(body: Value) -> Result<Self, FieldError> {
         let mut document = object(body, "a policy record")?;
         for name in COMPUTED {
-            document.remove(name);
+            document.shift_remove(name);
         }
         let mut warnings = unknown(&document, |name| {
             REQUIRED.contains(&name) || OURS.contains(&name) || OPTIONAL.iter().any(|field| field.name == name)

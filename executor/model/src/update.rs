@@ -25,10 +25,16 @@
 mod apply;
 mod parse;
 
+use std::fmt;
+
 use serde_json::{Map, Number, Value};
 
 use self::{apply::Applying, parse::check_paths};
 use crate::{field::FieldError, filter::Elements, json::MAX_DEPTH, path::Path};
+
+/// How long a document may become by updates, in bytes of JSON: as long as MongoDB's. What is sent whole is bounded by
+/// whoever takes it in.
+const MAX_BYTES: usize = 16 << 20;
 
 /// What a `PUT` asks for.
 #[derive(Clone, Debug)]
@@ -112,6 +118,9 @@ impl Changes {
         if MAX_DEPTH < depth(&res) {
             return Err(FieldError::new("", format!("the document would be nested deeper than {MAX_DEPTH}")));
         }
+        if MAX_BYTES < length(&res) {
+            return Err(FieldError::new("", format!("the document would be longer than {} MiB", MAX_BYTES >> 20)));
+        }
         Ok(res)
     }
 
@@ -137,6 +146,20 @@ fn depth(value: &Value) -> usize {
         _ => return 0,
     };
     inner.saturating_add(1)
+}
+
+/// How many bytes a value takes as JSON.
+fn length(value: &Value) -> usize {
+    struct Count(usize);
+    impl fmt::Write for Count {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0 = self.0.saturating_add(text.len());
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Neither a value nor a counter can fail.
+    fmt::write(&mut count, format_args!("{value}")).map_or(usize::MAX, |()| count.0)
 }
 
 #[cfg(test)]

@@ -340,7 +340,7 @@ fn as_update(body: Value) -> Result<Value, FieldError> {
         return Ok(Value::Object(fields));
     }
     for name in COMPUTED {
-        fields.remove(name);
+        fields.shift_remove(name);
     }
     Ok(json!({"$set": fields}))
 }

@@ -5,6 +5,7 @@
 //! database, a context that one of them changed is read again before the next call; the task that commits does that
 //! too, so that between the two nothing is written.
 
+mod open;
 mod stale;
 
 use std::sync::{
@@ -13,18 +14,15 @@ use std::sync::{
 };
 
 use lictor_sandbox::context::Bucket;
-use moka::future::Cache;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use self::stale::Stale;
+use self::{open::Open, stale::Stale};
 use crate::{
     error::{Error, ErrorKind},
     store::{ContextWrite, Store},
 };
 
-/// Contexts that stay in memory when nobody uses them.
-const MAX_IDLE: u64 = 1000;
 /// Calls that may wait for a commit.
 const MAX_WAITING: usize = 10_000;
 
@@ -32,7 +30,7 @@ const MAX_WAITING: usize = 10_000;
 #[derive(Clone)]
 pub struct Contexts {
     store: Store,
-    open: Cache<String, Arc<Context>>,
+    open: Open,
     orders: mpsc::Sender<Order>,
     stale: Arc<Stale>,
 }
@@ -66,7 +64,7 @@ impl Contexts {
     /// Starts the task that commits; it ends when the last handle is dropped.
     pub fn start(store: Store, tasks: &TaskTracker) -> Self {
         let (orders, inbox) = mpsc::channel(MAX_WAITING);
-        let (open, stale) = (Cache::new(MAX_IDLE), Arc::<Stale>::default());
+        let (open, stale) = (Open::new(), Arc::<Stale>::default());
         tasks.spawn(Committer { store: store.clone(), open: open.clone(), stale: Arc::clone(&stale) }.run(inbox));
         Self { store, open, orders, stale }
     }
@@ -79,7 +77,7 @@ impl Contexts {
             Ok(Arc::new(Context { policy_uri: uri.to_owned(), bucket, durable: AtomicU64::new(0), seen }))
         };
         let unreadable = |why: String| Error::internal("the policy's context cannot be read", why);
-        let opened = self.open.try_get_with_by_ref(uri, read).await;
+        let opened = self.open.get(uri, read).await;
         let context = opened.map_err(|error: Arc<Error>| unreadable(error.chain()))?;
         if self.stale.is(uri, &context.seen) && !self.order(&context, true).await? {
             return Err(unreadable("see the log".into()));
@@ -89,7 +87,7 @@ impl Contexts {
 
     /// Forgets the context of a policy that was deleted.
     pub async fn forget(&self, uri: &str) {
-        self.open.invalidate(uri).await;
+        self.open.forget(uri).await;
     }
 
     /// Notes that another process changed this context, or any.
@@ -120,7 +118,7 @@ impl Contexts {
 /// The task that writes and reads contexts.
 struct Committer {
     store: Store,
-    open: Cache<String, Arc<Context>>,
+    open: Open,
     stale: Arc<Stale>,
 }
 
@@ -157,7 +155,7 @@ impl Committer {
             tracing::error!(error = error.chain(), "the contexts of policies could not be written");
             // What the next calls see is what is stored, not what was lost.
             for (context, _) in covered {
-                self.open.invalidate(&context.policy_uri).await;
+                self.open.forget(&context.policy_uri).await;
             }
             return false;
         }
@@ -184,5 +182,46 @@ impl Committer {
                 false
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Kind, Location};
+
+    async fn contexts() -> (Contexts, TaskTracker, tempfile::TempDir) {
+        let (folder, tasks) = (tempfile::tempdir().unwrap(), TaskTracker::new());
+        let store = Store::open(&Location::File(folder.path().join("lictor.db"))).await.unwrap();
+        (Contexts::start(store, &tasks), tasks, folder)
+    }
+
+    #[tokio::test]
+    async fn a_context_that_is_in_use_is_the_only_one_of_its_policy() {
+        let (contexts, _tasks, _folder) = contexts().await;
+        // More than stay in memory by themselves.
+        let mut used = Vec::new();
+        for n in 0..1500 {
+            used.push(contexts.open(&format!("p{n}:1-x")).await.unwrap());
+        }
+        for context in &used {
+            assert!(Arc::ptr_eq(context, &contexts.open(&context.policy_uri).await.unwrap()), "{}", context.policy_uri);
+        }
+        contexts.forget("p7:1-x").await;
+        assert!(!Arc::ptr_eq(&used[7], &contexts.open("p7:1-x").await.unwrap()));
+    }
+
+    #[tokio::test]
+    async fn a_new_policy_has_nothing_of_what_a_late_call_of_its_predecessor_wrote() {
+        let (contexts, _tasks, _folder) = contexts().await;
+        let (store, uri) = (contexts.store.clone(), "p:1-x");
+        store.insert(Kind::Policy, uri, &serde_json::Map::new()).await.unwrap().unwrap();
+        let late = contexts.open(uri).await.unwrap();
+        store.remove(Kind::Policy, uri).await.unwrap();
+        contexts.forget(uri).await;
+        late.bucket().set("k", vec![1], 100).unwrap();
+        contexts.commit(&late).await.unwrap();
+        store.insert(Kind::Policy, uri, &serde_json::Map::new()).await.unwrap().unwrap();
+        assert_eq!(contexts.open(uri).await.unwrap().bucket().get("k"), None);
     }
 }

@@ -70,6 +70,7 @@ struct Parts {
     borrowed: Option<Borrowed>,
     ready: ReadyMap,
     queue: Queue,
+    tasks: TaskTracker,
 }
 
 /// A policy that can run: one version of its record, loaded.
@@ -99,7 +100,8 @@ impl Policies {
         let registry = Registry::new(store.clone(), PolicyEntity::new(bounds.clone()));
         let borrowed = system.map(|system| Borrowed::new(system, tasks.clone()));
         let ready = ReadyMap::new();
-        let parts = Parts { registry, store, loader, contexts, metrics, bounds, borrowed, ready, queue };
+        let parts =
+            Parts { registry, store, loader, contexts, metrics, bounds, borrowed, ready, queue, tasks: tasks.clone() };
         let policies = Self { parts: Arc::new(parts) };
         // It begins with the loads that an earlier process did not finish.
         tasks.spawn(queue::run(policies.clone(), waiting));
@@ -108,11 +110,17 @@ impl Policies {
 
     /// Stores a new policy and starts loading it. Returns what its author should know.
     pub async fn create(&self, body: Value) -> Result<Vec<String>, Error> {
-        let created = self.parts.registry.create(body).await?;
-        if created.revision.is_some() {
-            self.parts.queue.push(&created.entry.id);
-        }
-        Ok(created.entry.warnings)
+        let policies = self.clone();
+        self.to_the_end(async move {
+            let created = policies.parts.registry.create(body).await?;
+            if created.revision.is_some() {
+                // A call of an earlier policy of this uri may have opened its context again.
+                policies.parts.contexts.forget(&created.entry.id).await;
+                policies.parts.queue.push(&created.entry.id);
+            }
+            Ok(created.entry.warnings)
+        })
+        .await
     }
 
     /// The record of a policy, with how its loading stands.
@@ -122,9 +130,16 @@ impl Policies {
 
     /// Replaces or changes a policy. A change of its identity moves it.
     pub async fn update(&self, uri: &str, body: Value) -> Result<Vec<String>, Error> {
+        let (policies, uri) = (self.clone(), uri.to_owned());
+        self.to_the_end(async move { policies.change(&uri, body).await }).await
+    }
+
+    async fn change(&self, uri: &str, body: Value) -> Result<Vec<String>, Error> {
         let before = self.parts.store.policy(uri).await?;
-        let changed = self.parts.registry.update(uri, body).await?;
+        let changed = self.parts.registry.update(uri, body).await;
+        // Also of a change that failed: the database may have made it and only not said so.
         self.forget(Some(uri));
+        let changed = changed?;
         let kept = match before.filter(|row| loads_as_before(row, &changed)) {
             Some(row) => {
                 let (uri, revision) = (&changed.entry.id, changed.revision);
@@ -145,10 +160,24 @@ impl Policies {
 
     /// Removes a policy and its context.
     pub async fn delete(&self, uri: &str) -> Result<(), Error> {
-        let deleted = self.parts.registry.delete(uri).await;
-        self.forget(Some(uri));
-        self.parts.contexts.forget(uri).await;
-        deleted
+        let (policies, uri) = (self.clone(), uri.to_owned());
+        self.to_the_end(async move {
+            let deleted = policies.parts.registry.delete(&uri).await;
+            policies.forget(Some(&uri));
+            policies.parts.contexts.forget(&uri).await;
+            deleted
+        })
+        .await
+    }
+
+    /// CANCEL: a change is brought to its end although whoever asked for it went away: what is ready must not stay
+    /// behind what is stored.
+    async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let done = self.parts.tasks.spawn(work).await;
+        done.map_err(|error| Error::internal("the policy could not be changed", error))?
     }
 
     /// The records that match.

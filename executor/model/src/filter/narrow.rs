@@ -169,9 +169,9 @@ mod tests {
     fn takes_strings_that_every_match_depends_on() {
         let filter = json!({"a": "x", "$and": [{"b": {"$gte": "1"}}, {"$and": [{"c": {"$in": ["p", "q"]}}]}]});
         let expected = [
+            ("a".to_owned(), one("x")),
             ("b".to_owned(), low("1")),
             ("c".to_owned(), Test::OneOf(vec!["p".into(), "q".into()])),
-            ("a".to_owned(), one("x")),
         ];
         assert_eq!(bounds(&filter), expected);
         let all = json!({"a": {"$all": ["x", "y"]}});

@@ -97,7 +97,7 @@ fn keep_parts(value: Value, fields: &Fields) -> Option<Value> {
 fn leave_out(mut document: Map<String, Value>, fields: &Fields) -> Map<String, Value> {
     for (name, field) in fields {
         match (field, document.get_mut(name)) {
-            (Field::Whole, _) => drop(document.remove(name)),
+            (Field::Whole, _) => drop(document.shift_remove(name)),
             (Field::Parts(fields), Some(value)) => leave_out_parts(value, fields),
             (Field::Parts(_), None) => {}
         }

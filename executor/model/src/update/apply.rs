@@ -92,7 +92,7 @@ impl Applying {
     fn remove(&mut self, path: &Path) -> Option<Value> {
         let (last, parents) = path.parts().split_last()?;
         match self.find(parents)? {
-            Value::Object(fields) => fields.remove(&last.name),
+            Value::Object(fields) => fields.shift_remove(&last.name),
             Value::Array(all) => all.get_mut(last.position?).map(Value::take),
             _ => None,
         }

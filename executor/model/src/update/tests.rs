@@ -314,3 +314,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_document_does_not_grow_without_end() {
+    let half = "x".repeat(5 << 20);
+    let update = Update::parse(json!({"$push": {"a": half}})).unwrap();
+    let mut document = json!({"a": []});
+    for _ in 0..3 {
+        document = update.apply(document.as_object().unwrap().clone()).unwrap();
+    }
+    let error = update.apply(document.as_object().unwrap().clone()).unwrap_err();
+    assert_eq!(error.to_string(), "the document would be longer than 16 MiB");
+    // It can still become shorter.
+    let shorter = Update::parse(json!({"$set": {"a": []}})).unwrap();
+    assert_eq!(shorter.apply(document.as_object().unwrap().clone()).unwrap(), json!({"a": []}));
+}

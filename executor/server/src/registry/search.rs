@@ -69,8 +69,34 @@ pub(super) async fn run<E: Entity>(registry: &Registry<E>, query: Query) -> Resu
     let computed = looked_at.iter().any(|field| E::COMPUTED.contains(&field.as_str()));
     let kept = query.options.keeps().map(|fields| fields.map(str::to_owned).collect());
     let plan = Arc::new(Plan { entity: Arc::clone(&registry.entity), query, looked_at, computed, kept });
-    let page = if plan.query.options.sorts() { ordered(registry, plan).await? } else { first(registry, plan).await? };
+    let options = &plan.query.options;
+    let page = if options.sorts() {
+        ordered(registry, plan).await?
+    } else if options.limit().is_none() && options.skip() == 0 {
+        all(registry, plan).await?
+    } else {
+        first(registry, plan).await?
+    };
     page.found()
+}
+
+/// Everything that matches, in the order of the ids.
+async fn all<E: Entity>(registry: &Registry<E>, plan: Arc<Plan<E>>) -> Result<Page, Error> {
+    let narrow = plan.query.filter.narrow();
+    let look = move |(found, bytes): &mut (Vec<(String, String)>, usize), candidate: &Candidate<'_>| {
+        if plan.judge(candidate)?.is_some() {
+            let document = plan.answer(candidate)?;
+            *bytes += document.len();
+            within_bounds(*bytes)?;
+            found.push((candidate.id.to_string(), document));
+        }
+        Ok(ControlFlow::Continue(()))
+    };
+    let (mut found, _) = pass(registry, narrow, Order::Any, (Vec::new(), 0), look).await?;
+    found.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    let mut page = Page::default();
+    found.into_iter().try_for_each(|(_, document)| page.push(document))?;
+    Ok(page)
 }
 
 /// The page that is asked for, in the order of the ids.
@@ -88,7 +114,7 @@ async fn first<E: Entity>(registry: &Registry<E>, plan: Arc<Plan<E>>) -> Result<
         page.push(plan.answer(candidate)?)?;
         Ok(if page.documents.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     };
-    Ok(pass(registry, narrow, state, look).await?.1)
+    Ok(pass(registry, narrow, Order::Ids, state, look).await?.1)
 }
 
 /// The page that is asked for, in the order that is asked for.
@@ -108,7 +134,7 @@ async fn ordered<E: Entity>(registry: &Registry<E>, plan: Arc<Plan<E>>) -> Resul
             }
             Ok(ControlFlow::Continue(()))
         };
-        let (mut found, _) = pass(registry, narrow, (HashMap::new(), page.bytes), look).await?;
+        let (mut found, _) = pass(registry, narrow, Order::Any, (HashMap::new(), page.bytes), look).await?;
         chunk.iter().filter_map(|id| found.remove(id)).try_for_each(|document| page.push(document))?;
     }
     Ok(page)
@@ -132,22 +158,32 @@ async fn rank<E: Entity>(registry: &Registry<E>, plan: Arc<Plan<E>>) -> Result<V
         within_bounds(*bytes)?;
         Ok(ControlFlow::Continue(()))
     };
-    let (mut ranked, _) = pass(registry, narrow, (Vec::new(), 0), look).await?;
+    let (mut ranked, _) = pass(registry, narrow, Order::Any, (Vec::new(), 0), look).await?;
     plan.sort(&mut ranked);
     Ok(ranked.into_iter().skip(skip).take(limit).map(|one| one.id).collect())
 }
 
+/// How the candidates of a pass come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// By their ids, so that the pass may end early.
+    Ids,
+    /// As they are read the fastest.
+    Any,
+}
+
 /// Shows every candidate to `look`, which keeps what it wants in `state`, until that has seen enough.
-async fn pass<E, S, F>(registry: &Registry<E>, narrow: Narrow, state: S, look: F) -> Result<S, Error>
+async fn pass<E, S, F>(registry: &Registry<E>, narrow: Narrow, order: Order, state: S, look: F) -> Result<S, Error>
 where
     E: Entity,
     S: Send + 'static,
     F: FnMut(&mut S, &Candidate<'_>) -> Result<ControlFlow<()>, Error> + Send + 'static,
 {
-    Ok(registry.store.scan(E::KIND, &narrow, Pass { state, look }).await?.state)
+    Ok(registry.store.scan(E::KIND, &narrow, Pass { order, state, look }).await?.state)
 }
 
 struct Pass<S, F> {
+    order: Order,
     state: S,
     look: F,
 }
@@ -159,6 +195,10 @@ where
 {
     fn visit(&mut self, candidate: &Candidate<'_>) -> Result<ControlFlow<()>, Error> {
         (self.look)(&mut self.state, candidate)
+    }
+
+    fn in_order(&self) -> bool {
+        self.order == Order::Ids
     }
 }
 
@@ -221,9 +261,9 @@ impl<E: Entity> Plan<E> {
         Ok(Value::Object(self.query.options.project(document)).to_string())
     }
 
-    /// Puts matches in order; equal ones stay in the order of their ids, in which they come.
+    /// Puts matches in order, equal ones in that of their ids.
     fn sort(&self, ranked: &mut [Ranked]) {
-        ranked.sort_by(|a, b| self.query.options.compare(&a.rank, &b.rank));
+        ranked.sort_by(|a, b| self.query.options.compare(&a.rank, &b.rank).then_with(|| a.id.cmp(&b.id)));
     }
 }
 

@@ -1,23 +1,30 @@
 //! Records in bulk, as a scan reads them.
 //!
-//! PERF: a row for each record would cost more than what is in it, for it wakes another thread. So the database strings
-//! many records together in one text, each behind a head with the lengths of its parts:
-//! `LENGTH OF ID,REVISION,LENGTH OF LOAD,LENGTH OF DOCUMENT;IDLOADDOCUMENT`, in bytes. A large document is left out,
-//! and read by itself when it is its turn.
+//! PERF: on SQLite a row for each record would cost more than what is in it, for it comes from another thread, which
+//! it wakes. So many records are strung together in one text, each behind a head with the lengths of its parts:
+//! `LENGTH OF ID,REVISION,LENGTH OF LOAD,LENGTH OF DOCUMENT;IDLOADDOCUMENT`, in bytes. PostgreSQL is faster with rows,
+//! and they are strung together here. A large document is left out, and read by itself when it is its turn.
 
 use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use serde_json::Value;
 
-use super::{Kind, db::Tx, narrow::within, terms::encode};
+use super::{
+    Kind,
+    db::{Arg, Row, Tx},
+    narrow::within,
+    terms::encode,
+};
 use crate::error::Error;
 
 /// Records that are read together.
 const CHUNK: usize = 512;
+/// Blocks of a table of PostgreSQL that are read together: a megabyte.
+const BLOCKS: i64 = 128;
 /// Bytes from which on a document is read by itself.
 const LARGE: usize = 64 << 10;
 
-/// Records that were read together, in the order of their ids.
+/// Records that were read together.
 pub(super) struct Piece {
     text: Arc<str>,
     entries: Vec<Entry>,
@@ -69,21 +76,45 @@ pub(super) struct Source {
 enum Left {
     /// All records behind this id.
     Behind(String),
+    /// The records in the table's blocks from this one to that one.
+    Blocks(i64, i64),
     /// These records.
     These(VecDeque<String>),
     Nothing,
 }
 
 impl Source {
-    /// Of all records, or of those with these ids, which are in order.
-    pub(super) fn new(kind: Kind, ids: Option<Vec<String>>) -> Self {
-        let left = ids.map_or(Left::Behind(String::new()), |ids| Left::These(ids.into()));
+    /// All records in the order of their ids.
+    pub(super) fn in_order(kind: Kind) -> Self {
+        Self::of(kind, Left::Behind(String::new()))
+    }
+
+    /// The records with these ids, which are in order.
+    pub(super) fn these(kind: Kind, ids: Vec<String>) -> Self {
+        Self::of(kind, Left::These(ids.into()))
+    }
+
+    /// All records, in the order in which they are read the fastest.
+    ///
+    /// PERF: in the order of the ids, PostgreSQL goes to a block of the table for each record, and to each block again
+    /// and again. SQLite keeps its records in that order.
+    pub(super) async fn in_any_order(tx: &mut Tx, kind: Kind) -> Result<Self, Error> {
+        if !tx.is_postgres() {
+            return Ok(Self::in_order(kind));
+        }
+        let sql = "SELECT pg_relation_size(CAST($1 AS regclass)) / CAST(current_setting('block_size') AS BIGINT)";
+        let blocks = tx.fetch(sql, &[kind.table().into()]).await?.first().map_or(Ok(0), |row| row.int(0))?;
+        Ok(Self::of(kind, Left::Blocks(0, blocks)))
+    }
+
+    fn of(kind: Kind, left: Left) -> Self {
         Self { kind, left, text: "".into(), entries: VecDeque::new() }
     }
 
     /// The next records; none if there are no more.
     pub(super) async fn next(&mut self, tx: &mut Tx) -> Result<Option<Piece>, Error> {
-        if self.entries.is_empty() {
+        // A block may hold nothing but what was removed.
+        while self.entries.is_empty() && !matches!(self.left, Left::Nothing) {
             self.read(tx).await?;
         }
         match self.entries.pop_front() {
@@ -98,27 +129,19 @@ impl Source {
     }
 
     async fn read(&mut self, tx: &mut Tx) -> Result<(), Error> {
-        let (condition, value) = match &mut self.left {
-            Left::Nothing => return Ok(()),
-            Left::Behind(last) => ("> $1".to_owned(), std::mem::take(last)),
-            Left::These(ids) => {
-                let ids: Vec<Value> = ids.drain(..CHUNK.min(ids.len())).map(|id| Value::from(encode(&id))).collect();
-                (within(tx.is_postgres(), "$1"), Value::from(ids).to_string())
+        let (condition, values) = self.left.condition(tx.is_postgres());
+        let Some(condition) = condition else { return Ok(()) };
+        let args: Vec<_> = values.iter().map(Arg::from).collect();
+        let rows = tx.fetch(&statement(self.kind, &condition, tx.is_postgres()), &args).await?;
+        let (text, mut entries) = if tx.is_postgres() { string_together(&rows)? } else { strung_together(&rows)? };
+        entries.sort_by(|one, other| part(&text, &one.id).cmp(part(&text, &other.id)));
+        if let Left::Behind(last) = &mut self.left {
+            match entries.last() {
+                Some(entry) if CHUNK <= entries.len() => part(&text, &entry.id).clone_into(last),
+                _ => self.left = Left::Nothing,
             }
-        };
-        let rows = tx.fetch(&statement(self.kind, &condition), &[(&value).into()]).await?;
-        let text = rows.first().map_or(Ok(None), |row| row.maybe_text(0))?.unwrap_or_default();
-        let damaged = || Error::internal("the registry cannot be read", "records that run into each other");
-        let mut entries = entries(text).ok_or_else(damaged)?;
-        entries.sort_by(|one, other| part(text, &one.id).cmp(part(text, &other.id)));
-        match &mut self.left {
-            Left::Behind(last) if CHUNK <= entries.len() => {
-                entries.last().map_or("", |entry| part(text, &entry.id)).clone_into(last);
-            }
-            Left::These(ids) if !ids.is_empty() => {}
-            left => *left = Left::Nothing,
         }
-        self.text = text.into();
+        self.text = text;
         self.entries = entries.into();
         Ok(())
     }
@@ -136,16 +159,67 @@ impl Source {
     }
 }
 
-fn statement(kind: Kind, condition: &str) -> String {
+impl Left {
+    /// The condition of what is to be read next, with its values; none if nothing is.
+    fn condition(&mut self, postgres: bool) -> (Option<String>, Vec<String>) {
+        match self {
+            Self::Behind(last) => (Some(format!("id > $1 ORDER BY id LIMIT {CHUNK}")), vec![std::mem::take(last)]),
+            Self::Blocks(next, end) if *next < *end => {
+                let from = *next;
+                *next = from.saturating_add(BLOCKS);
+                let range = [from, *next].map(|block| format!("({block},0)"));
+                (Some("ctid >= CAST($1 AS tid) AND ctid < CAST($2 AS tid)".into()), range.into())
+            }
+            Self::These(ids) if !ids.is_empty() => {
+                let ids: Vec<Value> = ids.drain(..CHUNK.min(ids.len())).map(|id| Value::from(encode(&id))).collect();
+                (Some(format!("id {} ORDER BY id", within(postgres, "$1"))), vec![Value::from(ids).to_string()])
+            }
+            Self::Blocks(..) | Self::These(_) | Self::Nothing => {
+                *self = Self::Nothing;
+                (None, Vec::new())
+            }
+        }
+    }
+}
+
+fn statement(kind: Kind, condition: &str, postgres: bool) -> String {
     let load = if kind == Kind::Policy { "COALESCE(load, '')" } else { "''" };
+    let document = format!("CASE WHEN octet_length(document) <= {LARGE} THEN document ELSE '' END");
+    let table = kind.table();
+    if postgres {
+        return format!(
+            "SELECT id, revision, {load}, {document}, octet_length(document) > {LARGE} FROM {table} WHERE {condition}"
+        );
+    }
     format!(
         "SELECT string_agg(record, '') FROM (
              SELECT octet_length(id) || ',' || revision || ',' || octet_length({load}) || ',' || octet_length(document)
-                 || ';' || id || {load} || CASE WHEN octet_length(document) <= {LARGE} THEN document ELSE '' END AS record
-             FROM {} WHERE id {condition} ORDER BY id LIMIT {CHUNK}
-         ) AS records",
-        kind.table()
+                 || ';' || id || {load} || {document} AS record
+             FROM {table} WHERE {condition}
+         )"
     )
+}
+
+/// The records of rows, as text.
+fn string_together(rows: &[Row]) -> Result<(Arc<str>, Vec<Entry>), Error> {
+    let (mut text, mut entries) = (String::with_capacity(1 << 20), Vec::with_capacity(rows.len()));
+    for row in rows {
+        let mut add = |part: &str| {
+            let start = text.len();
+            text.push_str(part);
+            start..text.len()
+        };
+        let (id, load, document) = (add(row.text(0)?), add(row.text(2)?), add(row.text(3)?));
+        entries.push(Entry { id, load, document, revision: row.int(1)?, large: row.flag(4)? });
+    }
+    Ok((text.into(), entries))
+}
+
+/// The records of the one row that has them all.
+fn strung_together(rows: &[Row]) -> Result<(Arc<str>, Vec<Entry>), Error> {
+    let text = rows.first().map_or(Ok(None), |row| row.maybe_text(0))?.unwrap_or_default();
+    let damaged = || Error::internal("the registry cannot be read", "records that run into each other");
+    Ok((text.into(), entries(text).ok_or_else(damaged)?))
 }
 
 /// Where the parts of the records in a text are; none if it is not what the statement makes.

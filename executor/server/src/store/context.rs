@@ -29,6 +29,10 @@ impl Store {
 
     /// Commits changes of contexts, all together.
     pub async fn write_context(&self, writes: &[ContextWrite]) -> Result<(), Error> {
+        // In the order of their keys: of two processes that lock the same rows, neither then waits for the other for
+        // ever. Several writes of one key stay in theirs.
+        let mut writes: Vec<&ContextWrite> = writes.iter().collect();
+        writes.sort_by_key(|write| (&write.policy_uri, &write.key));
         let mut tx = self.db.begin().await?;
         let mut changed = None;
         for ContextWrite { policy_uri, key, value } in writes {

@@ -136,7 +136,11 @@ impl Db {
                 let options = server.options();
                 let first = tokio::time::timeout(ACQUIRE, PgConnection::connect_with(options)).await;
                 let first = first.map_err(|_| server.unreachable("it does not answer"))?;
-                let first = first.map_err(|error| server.unreachable(&error.to_string()))?;
+                let why = |error: sqlx::Error| match error.as_database_error() {
+                    Some(error) => server.unreachable(error.message()),
+                    None => server.unreachable(&error.to_string()),
+                };
+                let first = first.map_err(why)?;
                 first.close().await.map_err(failed)?;
                 let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE);
                 Ok(Self::Postgres(pool.connect_lazy_with(options.clone())))
@@ -173,17 +177,16 @@ impl Db {
 
     /// A transaction that writes.
     pub(super) async fn begin(&self) -> Result<Tx, Error> {
-        let mut conn = self.write().await?;
-        conn.execute(if conn.is_postgres() { "BEGIN" } else { "BEGIN IMMEDIATE" }, &[]).await?;
-        Ok(Tx { conn, ended: false })
+        let conn = self.write().await?;
+        let begin = if conn.is_postgres() { "BEGIN" } else { "BEGIN IMMEDIATE" };
+        Tx::begin(conn, begin).await
     }
 
     /// A transaction that only reads, and all of it the same state.
     pub(super) async fn snapshot(&self) -> Result<Tx, Error> {
-        let mut conn = self.read().await?;
+        let conn = self.read().await?;
         let begin = if conn.is_postgres() { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" } else { "BEGIN" };
-        conn.execute(begin, &[]).await?;
-        Ok(Tx { conn, ended: false })
+        Tx::begin(conn, begin).await
     }
 
     /// Runs one statement that writes; returns how many rows it changed.
@@ -294,6 +297,13 @@ fn in_time<T>(done: InTime<T>, conn: &mut PoolConnection<Postgres>) -> Result<T,
 }
 
 impl Tx {
+    /// CANCEL: whoever gives up here may leave a transaction that has begun: it must not go back to the pool.
+    async fn begin(conn: Conn, begin: &str) -> Result<Self, Error> {
+        let mut tx = Self { conn, ended: false };
+        tx.execute(begin, &[]).await?;
+        Ok(tx)
+    }
+
     /// See [`Conn::is_postgres`].
     pub(super) fn is_postgres(&self) -> bool {
         self.conn.is_postgres()
@@ -364,8 +374,46 @@ impl Row {
         self.get(idx)
     }
 
+    /// Whether something holds.
+    pub(super) fn flag(&self, idx: usize) -> Result<bool, Error> {
+        self.get(idx)
+    }
+
     /// Bytes.
     pub(super) fn bytes(&self, idx: usize) -> Result<&[u8], Error> {
         self.get(idx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, pin::pin, task::Poll};
+
+    use super::*;
+
+    /// Polls `work` so many times and gives up, once what it began had time to happen.
+    async fn give_up_after(polls: usize, work: impl Future) {
+        let (mut work, mut left) = (pin!(work), polls);
+        poll_fn(|cx| {
+            left = left.saturating_sub(1);
+            if work.as_mut().poll(cx).is_ready() || left == 0 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_nobody_waits_for_any_more_is_not_left_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&Location::File(folder.path().join("lictor.db"))).await.unwrap();
+        db.execute("CREATE TABLE t (n INTEGER)", &[]).await.unwrap();
+        // How many polls each takes depends on the thread of the database.
+        for polls in [1, 2, 3, 4, 5, 6].repeat(10) {
+            give_up_after(polls, db.begin()).await;
+            let tx = db.begin().await.unwrap_or_else(|error| panic!("after {polls} polls: {}", error.chain()));
+            tx.rollback().await.unwrap();
+            give_up_after(polls, db.snapshot()).await;
+            db.snapshot().await.unwrap().rollback().await.unwrap();
+        }
     }
 }

@@ -49,6 +49,10 @@ impl Store {
         }
         terms::put(tx, kind, &id, document).await?;
         self.announce(tx, kind, &id).await?;
+        if kind == Kind::Policy {
+            // What a call of an earlier policy of this uri wrote after that was removed is not its.
+            self.remove_context(tx, &id).await?;
+        }
         Ok(Some(revision))
     }
 

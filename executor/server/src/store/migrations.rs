@@ -198,13 +198,18 @@ fn keep_in_row() -> String {
 
 /// How many migrations the database has.
 async fn version(tx: &mut Tx) -> Result<i64, Error> {
-    let sql = if tx.is_postgres() {
-        tx.execute("SELECT pg_advisory_xact_lock($1)", &[LOCK.into()]).await?;
-        tx.run("CREATE TABLE IF NOT EXISTS lictor_version (version BIGINT NOT NULL)").await?;
-        "SELECT COALESCE(MAX(version), 0) FROM lictor_version"
-    } else {
-        "PRAGMA user_version"
-    };
+    if !tx.is_postgres() {
+        return number(tx, "PRAGMA user_version").await;
+    }
+    tx.execute("SELECT pg_advisory_xact_lock($1)", &[LOCK.into()]).await?;
+    if number(tx, "SELECT COUNT(to_regclass('lictor_version'))").await? == 0 {
+        tx.run("CREATE TABLE lictor_version (version BIGINT NOT NULL)").await?;
+    }
+    number(tx, "SELECT COALESCE(MAX(version), 0) FROM lictor_version").await
+}
+
+/// The one number that a statement gives.
+async fn number(tx: &mut Tx, sql: &str) -> Result<i64, Error> {
     tx.fetch(sql, &[]).await?.first().map_or(Ok(0), |row| row.int(0))
 }
 

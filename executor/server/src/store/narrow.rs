@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{
     Kind,
     db::{Arg, Tx},
-    terms::{decode, encode, value_of},
+    terms::{decode, encode, low_of, value_of},
 };
 use crate::error::Error;
 
@@ -138,9 +138,10 @@ impl Lookup {
                 self.sql.push_str(&format!(" AND {column} {condition}"));
             }
             Test::Range { low, high } => {
-                for (operator, end) in [(">=", low), ("<=", high)] {
+                for (operator, end, in_index) in [(">=", low, low_of as fn(&str) -> Cow<'_, str>), ("<=", high, encode)]
+                {
                     if let Some((end, _)) = end {
-                        let value = self.value(stored(end).into_owned());
+                        let value = self.value(in_index(end).into_owned());
                         self.sql.push_str(&format!(" AND {column} {operator} {value}"));
                     }
                 }

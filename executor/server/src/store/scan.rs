@@ -39,19 +39,28 @@ impl Candidate<'_> {
 pub trait Visit: Send + 'static {
     /// Looks at one; `Break` ends the scan.
     fn visit(&mut self, candidate: &Candidate<'_>) -> Result<ControlFlow<()>, Error>;
+
+    /// Whether they must come in the order of their ids. Who goes through most of them anyway, and needs no order,
+    /// gets them sooner.
+    fn in_order(&self) -> bool {
+        true
+    }
 }
 
 impl Store {
-    /// Shows `visit` every record that is within the bounds, and maybe more, in the order of their ids, and returns it.
+    /// Shows `visit` every record that is within the bounds, and maybe more, and returns it.
     pub async fn scan<V: Visit>(&self, kind: Kind, narrow: &Narrow, visit: V) -> Result<V, Error> {
         let mut tx = self.db.snapshot().await?;
         if let Some(ids) = candidates(&mut tx, kind, narrow).await? {
-            return go_through(tx, Source::new(kind, Some(ids)), visit).await;
+            return go_through(tx, Source::these(kind, ids), visit).await;
         }
         // Who waits for the turn to go through everything keeps no connection from the others.
         tx.rollback().await?;
         let _turn = self.scans.acquire().await;
-        go_through(self.db.snapshot().await?, Source::new(kind, None), visit).await
+        let mut tx = self.db.snapshot().await?;
+        let source =
+            if visit.in_order() { Source::in_order(kind) } else { Source::in_any_order(&mut tx, kind).await? };
+        go_through(tx, source, visit).await
     }
 }
 

@@ -42,6 +42,20 @@ pub(super) fn value_of(text: &str) -> Cow<'_, str> {
     Cow::Owned(encoded.get(..end).unwrap_or_default().to_owned())
 }
 
+/// Where a range that begins at this text begins in the index.
+///
+/// A value is cut between two characters, so the cut one may be up to three bytes shorter than [`MAX_VALUE`] and come
+/// before a text that is cut later. A beginning that is shorter than every cut value comes before none that it should
+/// not. The end of a range needs no cut: what was cut comes before the whole.
+pub(super) fn low_of(text: &str) -> Cow<'_, str> {
+    let encoded = encode(text);
+    if encoded.len() <= MAX_VALUE - 3 {
+        return encoded;
+    }
+    let end = encoded.floor_char_boundary(MAX_VALUE - 3);
+    Cow::Owned(encoded.get(..end).unwrap_or_default().to_owned())
+}
+
 /// Stores what the record is found by.
 pub(super) async fn put(tx: &mut Tx, kind: Kind, id: &str, document: &Map<String, Value>) -> Result<(), Error> {
     let terms = kind.indexed().iter().flat_map(|field| {
@@ -65,4 +79,28 @@ pub(super) async fn put(tx: &mut Tx, kind: Kind, id: &str, document: &Map<String
 pub(super) async fn remove(tx: &mut Tx, kind: Kind, id: &str) -> Result<(), Error> {
     let sql = "DELETE FROM terms WHERE kind = $1 AND id = $2";
     tx.execute(sql, &[kind.name().into(), id.into()]).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_value_lies_in_every_range_that_the_whole_one_lies_in() {
+        // Values around the cut, of characters of one to four bytes, and of those that are encoded as two.
+        let ends = ["", "a", "a\u{e9}", "\u{e9}", "\u{e9}z", "\u{20ac}", "\u{10ffff}", "\0b", "\u{1}", "zzzzzz"];
+        let lengths = MAX_VALUE - 5..=MAX_VALUE + 1;
+        let texts: Vec<String> =
+            lengths.flat_map(|n| ends.map(|end| format!("{}{end}{end}{end}", "m".repeat(n)))).collect();
+        for value in &texts {
+            for end in &texts {
+                if end <= value {
+                    assert!(low_of(end) <= value_of(value), "{value:?} is not below {end:?}");
+                }
+                if value <= end {
+                    assert!(value_of(value) <= encode(end), "{value:?} is not above {end:?}");
+                }
+            }
+        }
+    }
 }
