@@ -43,7 +43,12 @@ impl Open {
         uri: &str,
         read: impl Future<Output = Result<Arc<Context>, Error>>,
     ) -> Result<Arc<Context>, Arc<Error>> {
-        let open = async {
+        if let Some(context) = self.cache.get(uri).await {
+            return Ok(context);
+        }
+        // PERF: boxed, since the cache moves it through many futures, each of which has room for it twice: it would make
+        // that of every call so large that it overflows the stack.
+        let open = Box::pin(async {
             // Not within a condition: the lock would be held there while it is read.
             let in_use = self.lock().contexts.get(uri).and_then(Weak::upgrade);
             if let Some(context) = in_use {
@@ -52,8 +57,8 @@ impl Open {
             let context = read.await?;
             self.lock().insert(uri, &context);
             Ok(context)
-        };
-        self.cache.try_get_with_by_ref(uri, open).await
+        });
+        Box::pin(self.cache.try_get_with_by_ref(uri, open)).await
     }
 
     /// Has the next who asks read it again.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sqlx::{
     AssertSqlSafe, ColumnIndex, Connection as _, Database, Decode, Encode, Executor, IntoArguments, PgConnection,
     Postgres, Row as _, Sqlite, Type,
-    pool::PoolConnection,
+    pool::{Pool, PoolConnection},
     postgres::{PgPool, PgPoolOptions, PgRow},
     query::Query,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
@@ -163,15 +163,15 @@ impl Db {
     /// A connection to read with.
     pub(super) async fn read(&self) -> Result<Conn, Error> {
         Ok(match self {
-            Self::Sqlite { read, .. } => Conn::Sqlite(read.acquire().await.map_err(failed)?),
-            Self::Postgres(pool) => Conn::Postgres(pool.acquire().await.map_err(failed)?),
+            Self::Sqlite { read, .. } => Conn::Sqlite(acquire(read).await?),
+            Self::Postgres(pool) => Conn::Postgres(acquire(pool).await?),
         })
     }
 
     async fn write(&self) -> Result<Conn, Error> {
         Ok(match self {
-            Self::Sqlite { write, .. } => Conn::Sqlite(write.acquire().await.map_err(failed)?),
-            Self::Postgres(pool) => Conn::Postgres(pool.acquire().await.map_err(failed)?),
+            Self::Sqlite { write, .. } => Conn::Sqlite(acquire(write).await?),
+            Self::Postgres(pool) => Conn::Postgres(acquire(pool).await?),
         })
     }
 
@@ -211,6 +211,11 @@ impl Db {
             Self::Postgres(pool) => Some(pool),
         }
     }
+}
+
+/// PERF: boxed, since it is large, and what runs a statement is part of the future of every request.
+async fn acquire<DB: Database>(pool: &Pool<DB>) -> Result<PoolConnection<DB>, Error> {
+    Box::pin(pool.acquire()).await.map_err(failed)
 }
 
 /// A statement with its values.
