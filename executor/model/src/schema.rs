@@ -2,8 +2,8 @@
 //!
 //! A schema is written in one of two languages, in the same field of a record:
 //!
-//! - **JSON Schema**, if its top level has `$schema`, or a `type` that is a string ([`json_schema`]);
-//! - otherwise the original's **template** language, a map of field specifications ([`template`]). A field that is
+//! - **JSON Schema**, if its top level has `$schema`, or a `type` that is a string (`json_schema`);
+//! - otherwise the original's **template** language, a map of field specifications (`template`). A field that is
 //!   itself called `type` has an object there, so the two cannot be mistaken for each other.
 //!
 //! A check names everything that is wrong, each thing with its dotted path (`local_allowlist.3`), and never quotes

@@ -1,7 +1,7 @@
 //! The registry of assets: files that were uploaded, and places elsewhere that somebody registered.
 //!
 //! A file's bytes are in the database, once however many assets have them, so that every process on it has them too. A
-//! policy whose `code` names an asset gets it from here ([`find`]) and keeps what it loaded by its digest: an asset may
+//! policy whose `code` names an asset gets it from here (`find`) and keeps what it loaded by its digest: an asset may
 //! be deleted although policies name it, and those that were loaded go on, wherever their component is still in the
 //! cache. One that has to be read again is then unreachable until somebody uploads the asset again.
 

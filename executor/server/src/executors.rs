@@ -9,7 +9,7 @@
 //!
 //! The executor in this process has a record like every other, made when its data directory or database is first used.
 //! Deleting the record takes it out of service, also after a restart, until it is registered again. So there are two
-//! ways in: the hot one looks at two flags that [`Executors::refresh`] keeps right, and the other one reads records.
+//! ways in: the hot one looks at two flags that `Executors::refresh` keeps right, and the other one reads records.
 
 mod entity;
 mod envelope;
