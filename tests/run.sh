@@ -71,10 +71,9 @@ else
     on_postgres=(cargo test --profile checked --workspace --lib --test it --locked --no-fail-fast -- "${twice[@]/%/::}" "$only_there::")
 fi
 tests "${on_sqlite[@]}"
-if LICTOR_TEST_POSTGRES=${LICTOR_TEST_POSTGRES:-$(tests/postgres.sh start target/postgres-run)}; then
-    export LICTOR_TEST_POSTGRES
+if postgres=${LICTOR_TEST_POSTGRES:-$(tests/postgres.sh start target/postgres-run)}; then
     printf '\n==== on PostgreSQL\n'
-    tests env LICTOR_TEST_STORE=postgres "${on_postgres[@]}"
+    tests env LICTOR_TEST_STORE=postgres LICTOR_TEST_POSTGRES="$postgres" "${on_postgres[@]}"
     tests/postgres.sh stop target/postgres-run
 elif [ $? -eq 3 ]; then
     left_out+=("everything on PostgreSQL: it is not installed, and installing it takes root and apt-get")
@@ -83,7 +82,7 @@ else
 fi
 
 if tests/schemathesis/run.sh setup; then
-    tests timeout 300 tests/schemathesis/run.sh test target/checked/lictor
+    tests timeout 300 env -u LICTOR_TEST_POSTGRES tests/schemathesis/run.sh test target/checked/lictor
 elif [ $? -eq 3 ]; then
     left_out+=("property tests of the API: python3 or its packages are not installed, and cannot be")
 else
