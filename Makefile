@@ -3,7 +3,7 @@
 CARGO   ?= cargo
 LICTOR  := target/checked/lictor
 .DEFAULT_GOAL := help
-.PHONY: help run test check guests bench bench-registry lictor
+.PHONY: help run test check guests builtin bench bench-registry bench-ways lictor
 
 help: ## List what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -22,11 +22,17 @@ check: ## Formatting, lints and the fast tests
 guests: lictor ## Build the example policies into target/guests
 	@guest-examples/build.sh $(LICTOR)
 
+builtin: lictor ## Make the components anew that the server carries, after a change of their sources
+	@guest-examples/builtin.sh $(LICTOR)
+
 bench: guests ## Measure against a bare HTTP server, in one run
 	@tests/bench/run.sh
 
 bench-registry: ## Measure queries and writes with 100,000 policies
 	@tests/bench/registry.sh
+
+bench-ways: guests ## Measure functions, jobs and graphs against stateless calls
+	@tests/bench/ways.sh
 
 lictor:
 	@$(CARGO) build --profile checked --locked -p lictor

@@ -59,7 +59,8 @@ done
 unset CARGO_TARGET_DIR
 
 # What keeps its records in a database runs again on PostgreSQL; what is about several servers on one, only there.
-twice=(assets context durability edge execute executors loading openapi query refusals registry schemas seed stop store)
+twice=(assets batch context durability edge execute executors functions graphs jobs loading openapi peers placement query
+    refusals registry schemas seed shadows soundness stop store)
 only_there=shared
 also_there=on_one_postgresql
 if cargo nextest --version >/dev/null 2>&1; then

@@ -70,6 +70,7 @@ impl Subject {
             limits: self.limits,
             facts: CallFacts { id: "bench", origin: "bench" },
             context: None,
+            dry_run: false,
             recorder: Arc::clone(&self.recorder),
         };
         Ok(run(&self.sandbox, instance, call).await?.outcome)

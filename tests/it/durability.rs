@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use lictor_tests::{Client, Reply, TestServer, eventually, record};
+use lictor_tests::{Client, Reply, TestServer, counter, eventually, record};
 use serde_json::{Value, json};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
@@ -71,7 +71,7 @@ const GRAPHS: Registry = Registry {
     make: |name| {
         json!({
             "graph_name": name, "graph_version": "1.0", "graph_release_tag": "test", "graph_metadata": {},
-            "graph_function_ids": [], "graph_connection_data": {}, "graph_search_tags": [], "graph_description": "",
+            "graph_function_ids": ["a"], "graph_connection_data": {}, "graph_search_tags": [], "graph_description": "",
             "graph_input_schema": {}, "graph_output_schema": {}
         })
     },
@@ -217,4 +217,81 @@ fn updates_survive_kill_9_whole_and_in_order() {
         server = again;
     }
     server.stop();
+}
+
+/// A function that was deployed and managed, jobs that were submitted, and a graph of them, all under load.
+#[test]
+fn functions_jobs_and_graphs_survive_kill_9() {
+    let mut server = TestServer::start();
+    for (name, stateful) in [("saves", true), ("replays", false)] {
+        let code = server.put_file(&format!("{name}.wasm"), &counter(stateful));
+        server.load(&record(name, &code));
+        let body = json!({"name": name, "policy_rule_uri": format!("{name}:1.0-test"), "replicas": 2});
+        server.post("/function/deployments/create/executor-001", &body).data();
+    }
+    let mut graph = (GRAPHS.make)("both");
+    graph["graph_function_ids"] = json!(["saves", "replays"]);
+    graph["graph_connection_data"] = json!({"saves": ["replays"]});
+    server.post("/graphs", &graph).data();
+    let (mut jobs, mut values) = (Vec::new(), [0_u64; 2]);
+    for round in 0..ROUNDS {
+        let before = values;
+        let (again, written) = kill_under_writes(server, 40 + round * 10, |client, writer, n| {
+            if writer == 2 {
+                return submit_and_execute(client, n).map(|id| (writer, Some(id)));
+            }
+            // Each writer has a function, and sets its value to what nobody set before.
+            let name = ["saves", "replays"][writer];
+            let value = before[writer] + u64::try_from(n).unwrap() + 1;
+            let body = json!({"mgmt_action": "set", "mgmt_data": value});
+            let path = format!("/function/management/{name}");
+            let answer = send(client, "POST", &path, &body)?.json();
+            assert_eq!(answer["success"], true, "{answer}");
+            send(client, "POST", &format!("/function/call_function/{name}"), &json!(1))?.data();
+            Ok((writer, None))
+        });
+        for (writer, job) in written {
+            match job {
+                Some(id) => jobs.push(id),
+                None => values[writer] += 1,
+            }
+        }
+        for (writer, name) in ["saves", "replays"].into_iter().enumerate() {
+            // One that was not answered may have been carried out.
+            let body = json!({"mgmt_action": "get"});
+            let all = again.post(&format!("/function/management/{name}"), &body).json();
+            for replica in all["replicas"].as_array().unwrap_or_else(|| panic!("{all}")) {
+                let value = replica["data"]["value"].as_u64().unwrap_or_else(|| panic!("{all}"));
+                assert!(
+                    (values[writer]..=values[writer] + 1).contains(&value),
+                    "{} acknowledged: {all}",
+                    values[writer]
+                );
+            }
+            values[writer] = all["data"]["value"].as_u64().unwrap();
+        }
+        again.post("/graph/execute_graph", &json!({"graph_uri": "both:1.0-test", "input_data": 1})).data();
+        server = again;
+    }
+    for id in &jobs {
+        let record = eventually(&format!("the job {id} to end"), || {
+            let record = server.get(&format!("/jobs/{id}")).data();
+            if record["job_status"] == "completed" { Ok(record) } else { Err(record) }
+        });
+        assert!(record["attempts"].as_u64().is_some_and(|n| 1 <= n), "{record}");
+    }
+    assert!(!jobs.is_empty());
+    server.stop();
+}
+
+/// Submits a job, and now and then executes the graph; gives the job's id.
+fn submit_and_execute(client: &Client, n: usize) -> io::Result<String> {
+    let body = json!({"name": format!("n{n}"), "policy_rule_uri": "saves:1.0-test", "inputs": n});
+    let reply = send(client, "POST", "/jobs/submit/executor-001", &body)?;
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    if n.is_multiple_of(4) {
+        let body = json!({"graph_uri": "both:1.0-test", "input_data": 1});
+        send(client, "POST", "/graph/execute_graph", &body)?.data();
+    }
+    Ok(reply.json()["job_id"].as_str().unwrap().to_owned())
 }

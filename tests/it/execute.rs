@@ -207,7 +207,6 @@ fn options_that_are_unknown_or_wrong_are_refused_by_name() {
     let uri = server.load(&record("echo", &server.put_file("e.wasm", &echo())));
     let body = json!({"policy_rule_uri": uri, "input_data": 1});
     for (query, status, code, field) in [
-        ("?dry_run=1", 501, "not_available", None),
         ("?dry_run=maybe", 400, "invalid_input", Some("dry_run")),
         ("?usage=2", 400, "invalid_input", Some("usage")),
         ("?usage", 400, "invalid_input", Some("usage")),

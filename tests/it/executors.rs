@@ -225,7 +225,7 @@ fn its_own_route_answers_202_and_notices_a_call_for_somebody_else() {
     let wrong = send("", &[("X-Lictor-Executor", "b")]);
     assert_eq!(wrong.refusal(), (409, "conflict".into()));
     assert_eq!(wrong.json()["message"], "this executor is `executor-001`, the caller expected `b`");
-    assert_eq!(send("?dry_run=1", &[]).refusal(), (501, "not_available".into()));
+    assert_eq!(send("?dry_run=1", &[]).status, 202);
     assert_eq!(send("?colour=red", &[]).refusal(), (400, "invalid_input".into()));
     assert_eq!(
         server.post("/execute_policy", &json!({"policy_rule_uri": uri})).refusal(),
@@ -394,12 +394,15 @@ fn an_executor_of_a_system_has_no_registries() {
     let (system, remote) = pair();
     let url = host(&system);
     let get = |path: &str| remote.get(path);
-    for path in ["/policy/a:1-b", "/executor/remote", "/graphs/a:1-b", "/jobs/j"] {
+    for path in ["/policy/a:1-b", "/executor/remote", "/graphs/a:1-b"] {
         let refused = get(path);
         assert_eq!(refused.refusal(), (200, "not_available".into()), "{path}");
         assert!(refused.text().contains(&url), "{}", refused.text());
     }
     assert_eq!(get("/function/f").refusal(), (501, "not_available".into()));
+    // The jobs that it was given are its own.
+    assert_eq!(get("/jobs/j").refusal(), (200, "not_found".into()));
+    assert_eq!(remote.post("/jobs/query", &json!({})).refusal(), (200, "not_available".into()));
     assert_eq!(remote.post("/policy", &record("a", "https://a.example")).refusal(), (200, "not_available".into()));
     assert_eq!(remote.post("/executor", &seed()).refusal(), (200, "not_available".into()));
     assert_eq!(remote.post("/executor/remote/create-infra", &json!({})).refusal(), (501, "not_available".into()));

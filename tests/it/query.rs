@@ -11,11 +11,14 @@ const SEED_JOB_QUERY: &str = include_str!("../data/seed/query_jobs.json");
 const SEED_POLICY: &str = include_str!("../data/seed/policy.json");
 const SEED_POLICY_QUERY: &str = include_str!("../data/seed/query_policies.json");
 
+/// What is said of its one function.
+const NOT_DEPLOYED: &str = "no function is deployed yet as `a`: the graph can be executed once it is";
+
 /// A graph with this metadata, which is any value: what filters and updates are tried on.
 fn graph(name: &str, metadata: &Value) -> Value {
     json!({
         "graph_name": name, "graph_version": "1.0", "graph_release_tag": "test", "graph_metadata": metadata,
-        "graph_function_ids": [], "graph_connection_data": {}, "graph_search_tags": [name, "all"],
+        "graph_function_ids": ["a"], "graph_connection_data": {}, "graph_search_tags": [name, "all"],
         "graph_description": "", "graph_input_schema": {}, "graph_output_schema": {}
     })
 }
@@ -305,10 +308,10 @@ fn what_is_computed_is_not_changed_by_an_update() {
     let server = TestServer::start();
     server.post("/graphs", &graph("u", &json!({}))).data();
     let reply = server.put("/graphs/u:1.0-test", &json!({"$set": {"graph_uri": "x:1-y"}}));
-    let warnings = json!(["`graph_uri` is computed: what the update says of it has no effect"]);
+    let warnings = json!(["`graph_uri` is computed: what the update says of it has no effect", NOT_DEPLOYED]);
     assert_eq!((reply.data(), &reply.json()["warnings"]), (json!({"graph_uri": "u:1.0-test"}), &warnings));
     let moved = server.put("/graphs/u:1.0-test", &json!({"$set": {"graph_version": "2.0"}}));
-    assert_eq!(moved.json()["warnings"], Value::Null);
+    assert_eq!(moved.json()["warnings"], json!([NOT_DEPLOYED]));
     server.put("/graphs/u:2.0-test", &json!({"$set": {"graph_version": "1.0"}})).data();
     assert_eq!(server.get("/graphs/u:1.0-test").data()["graph_uri"], "u:1.0-test");
     let uri = server.load(&record("p", &server.put_file("p.wasm", &lictor_tests::policy("1"))));
@@ -398,7 +401,7 @@ fn a_graph_that_is_wrong_is_refused_by_field() {
     unknown["colour"] = json!("red");
     assert_eq!(
         server.post("/graphs", &unknown).json()["warnings"],
-        json!(["unknown field `colour` is kept and not used"])
+        json!(["unknown field `colour` is kept and not used", NOT_DEPLOYED])
     );
     assert_eq!(server.get("/graphs/kept:1.0-test").data()["colour"], "red");
 }

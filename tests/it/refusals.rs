@@ -4,8 +4,14 @@
 //! one; what a route wants of its fields is in the tables of `registries` and `running`. The routes are counted
 //! against `/openapi.json`: one without rows fails.
 
+mod batch;
+mod functions;
+mod graphs;
+mod jobs;
+mod peer;
 mod registries;
 mod running;
+mod shadows;
 
 use std::collections::BTreeSet;
 
@@ -59,10 +65,33 @@ fn but(document: &Value, field: &str, value: Option<Value>) -> Value {
 }
 
 fn rows() -> Vec<Row> {
-    [registries::rows(), running::rows()].into_iter().flatten().collect()
+    let all = [
+        registries::rows(),
+        running::rows(),
+        batch::rows(),
+        functions::rows(),
+        graphs::rows(),
+        jobs::rows(),
+        peer::rows(),
+        shadows::rows(),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 /// Routes that take JSON, with the status of the family they are of.
+fn takes_json() -> Vec<(&'static str, u16)> {
+    [
+        &TAKES_JSON,
+        batch::TAKES_JSON,
+        functions::TAKES_JSON,
+        graphs::TAKES_JSON,
+        jobs::TAKES_JSON,
+        peer::TAKES_JSON,
+        shadows::TAKES_JSON,
+    ]
+    .concat()
+}
+
 const TAKES_JSON: [(&str, u16); 20] = [
     ("POST /policy", REGISTRY),
     ("PUT /policy/there:1.0-test", REGISTRY),
@@ -95,6 +124,9 @@ fn server() -> TestServer {
     server.post("/executor", &registries::executor()).data();
     let asset = server.post("/asset", &registries::asset());
     assert_eq!(asset.json()["success"], true, "{}", asset.text());
+    for set_up in [batch::set_up, functions::set_up, graphs::set_up, jobs::set_up, peer::set_up, shadows::set_up] {
+        set_up(&server);
+    }
     server
 }
 
@@ -164,7 +196,7 @@ fn what_is_no_document_is_refused_by_every_route_that_takes_one() {
     let before = everything(&server);
     let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
     let mut wrong = Vec::new();
-    for (request, family) in TAKES_JSON {
+    for (request, family) in takes_json() {
         let (method, path) = request.split_once(' ').unwrap();
         for (what, body) in [
             ("nothing", Vec::new()),
@@ -285,7 +317,7 @@ fn is_for(request: &str, method: &str, template: &str) -> bool {
 #[test]
 fn no_route_is_without_a_row() {
     let server = server();
-    let takes_json = TAKES_JSON.map(|(request, _)| request.to_owned());
+    let takes_json = takes_json().into_iter().map(|(request, _)| request.to_owned());
     let requests: Vec<String> = rows().into_iter().map(|row| row.request).chain(takes_json).collect();
     // Nothing can be wrong with a request for one of these.
     let without_input = ["/openapi.json", "/docs", "/docs/{file}", "/health"];

@@ -1,4 +1,4 @@
-//! The document's requests to the registries, pasted: each against the state that it needs, each answer compared whole.
+//! The document's requests, pasted: each against the state that it needs, each answer compared whole.
 //!
 //! The bodies in `tests/data/seed` are as they are printed. Where the document has a typo, the printed body is in
 //! `…_as_printed.json`: it must be refused, and the mended one beside it must work. The run also makes
@@ -6,8 +6,8 @@
 
 mod table;
 
-use lictor::store::Kind;
-use lictor_tests::{Builder, Client, TestServer, file_url, guest_zip};
+use lictor_client::LocalPolicyEvaluator;
+use lictor_tests::{Client, TestServer, eventually, file_url, guest_zip, policy, record};
 use serde_json::{Value, json};
 
 use self::table::{Body, Case, Table};
@@ -22,7 +22,10 @@ const POLICY: &str = include_str!("../data/seed/policy.json");
 const EXECUTOR: &str = include_str!("../data/seed/executor.json");
 const GRAPH: &str = include_str!("../data/seed/graph.json");
 const ASSET: &str = include_str!("../data/seed/asset_metadata.json");
+/// The job of the document's sample, which is no job here.
 const JOB: &str = "1a2b3c4d-5678-9012-efgh-1234567890ab";
+const JOB_SUBMITTED: &str = include_str!("../data/seed/submit_job.json");
+const FUNCTION: &str = include_str!("../data/seed/create_function.json");
 const KUBECONFIG: &str = include_str!("../data/seed/create_infra_as_printed.json");
 
 /// A kubeconfig with nothing in it that would be executed.
@@ -49,20 +52,17 @@ fn refused(code: &str) -> Value {
 }
 
 #[test]
-fn every_registry_request_of_the_document_is_answered_as_it_says() {
+fn every_request_of_the_document_is_answered_as_it_says() {
     let server = TestServer::start();
     let mut table = Table::new(server.client());
     policies(&mut table, &server);
     executors(&mut table, &server);
     graphs(&mut table, &server);
     assets(&mut table);
-    table.chapter("Functions and jobs");
-    functions_and_jobs(&mut table, "nothing");
-    let builder = server.stop();
-    tokio::runtime::Runtime::new().unwrap().block_on(put_function_and_job(&builder));
-    let server = builder.start();
-    table.now_ask(server.client());
-    functions_and_jobs(&mut table, "the function and the job that other samples make");
+    jobs(&mut table, &server);
+    functions(&mut table, &server);
+    graph_runs(&mut table, &server);
+    evaluators(&mut table, &server);
     table.finish();
 }
 
@@ -289,7 +289,9 @@ fn graphs(table: &mut Table, server: &TestServer) {
         table.ask(&Case { request, body, state, source, status: 200, answer });
     };
     let path = "GET /graphs/ip_risk_analysis:1.0-stable";
-    ask(table, "POST /graphs", seed!("graph.json"), "nothing", "Create Graph; A.6", success(uri.clone()));
+    // Its functions are not deployed yet, which is said and no error.
+    let with_warning = with(success(uri.clone()), json!({"warnings": ["<text>"]}));
+    ask(table, "POST /graphs", seed!("graph.json"), "nothing", "Create Graph; A.6", with_warning.clone());
     ask(table, path, Body::Nothing, one, "Get Graph by URI; A.6", success(stored.clone()));
     // The sample has no tag `security`; the query is there to find one that has.
     ask(table, "POST /graphs/query", seed!("query_graphs.json"), one, "Query Graphs; A.6", success(json!([])));
@@ -302,7 +304,7 @@ fn graphs(table: &mut Table, server: &TestServer) {
     let found = success(json!([secure]));
     ask(table, "POST /graphs/query", seed!("query_graphs.json"), two, "Query Graphs; A.6", found);
     let request = "PUT /graphs/ip_risk_analysis:1.0-stable";
-    ask(table, request, seed!("update_graph.json"), one, "Update Graph; A.6", success(uri.clone()));
+    ask(table, request, seed!("update_graph.json"), one, "Update Graph; A.6", with_warning);
     let moved = with(
         parsed(GRAPH),
         json!({
@@ -319,47 +321,164 @@ fn graphs(table: &mut Table, server: &TestServer) {
     ask(table, request, Body::Nothing, one, "Delete Graph; A.6", success(uri));
 }
 
-/// What is read and queried is made by deploying and submitting; here the records are put there.
-async fn put_function_and_job(builder: &Builder) {
-    let store = builder.store().await;
-    for (kind, id, document) in [(Kind::Function, "check-ip-fn", function()), (Kind::Job, JOB, job())] {
-        let Value::Object(document) = document else { unreachable!() };
-        assert!(store.insert(kind, id, &document).await.unwrap().is_some(), "{id}");
-    }
-    store.close().await;
+/// The sample policy with the code of the built example, which answers at once.
+fn runnable_policy(server: &TestServer) -> Value {
+    let code = file_url(&guest_zip("ip_allowlist"));
+    let record = with(parsed(POLICY), json!({"code": code, "type": "wasm_component_v1"}));
+    sample_policy(server, &record.to_string());
+    server.policy("ip_allowlist:1.0-beta")
 }
 
-fn function() -> Value {
-    json!({
-        "function_id": "check-ip-fn", "function_executor_id": "executor-001",
-        "function_executor_uri": "http://127.0.0.1:10000", "function_policy_rule_uri": "ip_allowlist:1.0-beta",
-        "function_metadata": {"maintainer": "network-team", "description": "Checks IP allowlist"},
-        "function_tags": ["network", "security"], "function_policy_data": parsed(POLICY)
-    })
+fn allowed(ip: &str) -> Value {
+    json!({"allowed": true, "input_data": {"ip": ip}, "reason": "allowed"})
 }
 
-fn job() -> Value {
-    json!({
-        "job_id": JOB, "name": "run-ip-check-job", "executor_id": "executor-001", "inputs": {"ip": "192.168.1.1"},
-        "policy_rule_uri": "ip_allowlist:1.0-beta", "job_policy_rule_uri": "ip_allowlist:1.0-beta", "node_id": "",
-        "job_status": "completed", "job_output_data": {"allowed": true}
-    })
-}
-
-fn functions_and_jobs(table: &mut Table, state: &str) {
-    let there = state != "nothing";
-    let one = |document: Value| if there { (200, success(document)) } else { (404, refused("not_found")) };
-    let list = |document: Value| (200, success(if there { json!([document]) } else { json!([]) }));
-    let ask = |table: &mut Table, request, body, source, (status, answer)| {
-        table.ask(&Case { request, body, state, source, status, answer });
+fn jobs(table: &mut Table, server: &TestServer) {
+    runnable_policy(server);
+    let one = "the sample policy, its code the built example, and the job, once it ended";
+    let ask = |table: &mut Table, request, body, state, source, (status, answer)| {
+        table.ask(&Case { request, body, state, source, status, answer })
     };
-    ask(table, "GET /function/check-ip-fn", Body::Nothing, "Read Function Metadata; A.5", one(function()));
-    let query = seed!("query_functions.json");
-    ask(table, "POST /function/query", query, "Query Functions; A.5", list(function()));
+    table.chapter("Jobs");
     // Reading jobs is a registry's route: its failures have the status 200.
     let request = format!("GET /jobs/{JOB}");
-    ask(table, request.as_str(), Body::Nothing, "Get Job by ID; A.7", (200, one(job()).1));
-    ask(table, "POST /jobs/query", seed!("query_jobs.json"), "Query Jobs; A.7", list(job()));
+    let missing = (200, refused("not_found"));
+    ask(table, &request, Body::Nothing, "nothing", "Get Job by ID; A.7", missing);
+    let (request, body) = ("POST /jobs/submit/executor-001", seed!("submit_job.json"));
+    let created = (201, json!({"success": true, "job_id": "<uuid>"}));
+    let state = "the sample policy, its code the built example";
+    let reply = ask(table, request, body, state, "Submit Job to Executor; A.7", created);
+    let id = reply.json()["job_id"].as_str().unwrap_or_default().to_owned();
+    eventually("the job to end", || {
+        let status = server.get(&format!("/jobs/{id}")).data()["job_status"].take();
+        if matches!(status.as_str(), Some("completed" | "failed")) { Ok(()) } else { Err(status) }
+    });
+    let mut record = parsed(JOB_SUBMITTED);
+    record["policy_rule_parameters"] = json!({"local_allowlist": ["192.168.1.1"]});
+    let record = with(
+        record,
+        json!({
+            "job_id": "<uuid>", "job_output_data": allowed("192.168.1.1"), "job_status": "completed", "node_id": "",
+            "job_policy_rule_uri": "ip_allowlist:1.0-beta", "executor_id": "executor-001", "attempts": 1,
+            "backoff_limit": "<any>", "timeout_ms": "<any>", "ttl_seconds_after_finished": "<any>",
+            "submitted_at": "<text>", "started_at": "<text>", "finished_at": "<text>", "next_attempt_at": null,
+            "code": null, "message": null, "usage": "<any>"
+        }),
+    );
+    let path = format!("GET /jobs/{id}");
+    let read = Case {
+        request: &path,
+        body: Body::Nothing,
+        state: one,
+        source: "Get Job by ID; A.7",
+        status: 200,
+        answer: success(record.clone()),
+    };
+    table.ask_as("GET /jobs/<job_id>", &read);
+    let list = (200, success(json!([record])));
+    ask(table, "POST /jobs/query", seed!("query_jobs.json"), one, "Query Jobs; A.7", list);
+}
+
+fn functions(table: &mut Table, server: &TestServer) {
+    let snapshot = runnable_policy(server);
+    let (before, one) = ("the sample policy, its code the built example", "the sample function");
+    let ask = |table: &mut Table, request, body, state, source, status, answer| {
+        table.ask(&Case { request, body, state, source, status, answer });
+    };
+    table.chapter("Functions");
+    let (read, call) = ("GET /function/check-ip-fn", "POST /function/call_function/check-ip-fn");
+    let missing = refused("not_found");
+    ask(table, read, Body::Nothing, "nothing", "Read Function Metadata; A.5", 404, missing.clone());
+    let body = seed!("create_function.json");
+    let request = "POST /function/deployments/create/executor-001";
+    ask(table, request, body, before, "Create Function Deployment; A.5", 200, success(snapshot.clone()));
+    let body = || seed!("call_function.json");
+    ask(table, call, body(), one, "Call a Deployed Function; A.5", 200, success(allowed("10.0.0.1")));
+    let deployed = parsed(FUNCTION);
+    let record = json!({
+        "function_id": "check-ip-fn", "function_executor_id": "executor-001", "function_executor_uri": "<url>",
+        "function_metadata": deployed["function_metadata"], "function_tags": deployed["function_tags"],
+        "function_policy_rule_uri": "ip_allowlist:1.0-beta", "function_policy_data": snapshot,
+        "function_policy_rule_parameters": deployed["policy_rule_parameters"], "replicas": "<number>",
+        "autoscaling": deployed["autoscaling"], "node_selector": {}, "function_status": "<any>"
+    });
+    ask(table, read, Body::Nothing, one, "Read Function Metadata; A.5", 200, success(record.clone()));
+    let query = seed!("query_functions.json");
+    ask(table, "POST /function/query", query, one, "Query Functions; A.5", 200, success(json!([record])));
+    let request = "DELETE /function/deployments/remove/check-ip-fn";
+    let removed = success(json!("<text>"));
+    ask(table, request, Body::Nothing, one, "Remove Function Deployment; A.5", 200, removed);
+    ask(table, call, body(), "the sample function, removed", "Call a Deployed Function; A.5", 404, missing);
+}
+
+fn graph_runs(table: &mut Table, server: &TestServer) {
+    let (request, state) = ("POST /graph/execute_graph", "the sample graph, and nothing deployed");
+    server.post_text("/graphs", GRAPH).data();
+    table.chapter("Runs of graphs");
+    table.ask(&Case {
+        request,
+        body: seed!("execute_graph.json"),
+        state,
+        source: "Execute Graph: its functions must be there; A.6",
+        status: 404,
+        answer: with(refused("not_found"), json!({"node": "<any>"})),
+    });
+    // What the document's functions do is not said: each of these answers what it must for the graph's schemas.
+    let decision = r#"{"decision":"allow","reason":"both agree"}"#;
+    for (name, answer) in
+        [("funcA", r#"{"ip":"192.168.1.1"}"#), ("funcB", "1"), ("funcC", "{\"score\":0}"), ("funcD", decision)]
+    {
+        server.load(&record(name, &server.put_file(&format!("{name}.wasm"), &policy(answer))));
+        let body = json!({"name": name, "policy_rule_uri": format!("{name}:1.0-test")});
+        server.post("/function/deployments/create/executor-001", &body).data();
+    }
+    table.ask(&Case {
+        request,
+        body: seed!("execute_graph.json"),
+        state: "the sample graph and its four functions",
+        source: "Execute Graph; A.6",
+        status: 200,
+        answer: success(parsed(decision)),
+    });
+}
+
+/// The document's examples in Python, made with the evaluator for Rust.
+fn evaluators(table: &mut Table, server: &TestServer) {
+    runnable_policy(server);
+    let url = format!("http://{}", server.client().address());
+    let make = |mode: &str, executor_id: &str| {
+        LocalPolicyEvaluator::builder()
+            .policy_rule_uri("ip_allowlist:1.0-beta")
+            .parameters(json!({}))
+            .settings(json!({}))
+            .mode(mode)
+            .executor_id(executor_id)
+            .environment([
+                ("POLICY_DB_URL".to_owned(), url.clone()),
+                ("POLICY_EXECUTOR_HOST_URL".to_owned(), url.clone()),
+            ])
+            .allow_file(lictor_tests::guests_dir())
+    };
+    let input = json!({"ip": "192.168.0.109"});
+    let denied = json!({"allowed": false, "input_data": input, "reason": "denied"});
+    let commanded = json!({"ips": ["192.168.0.100", "192.168.0.102"]});
+    table.chapter("In an application");
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let local = make("local", "").build().await.unwrap();
+        let answer = local.execute_policy_rule(&input).await.unwrap();
+        table.note("`execute_policy_rule`, mode `local`", &input, "Using the policy; A.9", &denied, &answer);
+        let remote = make("remote", "executor-001").build().await.unwrap();
+        let answer = remote.execute_policy_rule(&input).await.unwrap();
+        table.note("`execute_policy_rule`, mode `remote`", &input, "Using the policy; A.9", &denied, &answer);
+        let answer = local.execute_mgmt_command("update_local_allowlist", &commanded).await.unwrap();
+        let expected = json!({"status": "success", "updated_allowlist": commanded["ips"]});
+        let request = "`execute_mgmt_command`, `update_local_allowlist`";
+        table.note(request, &commanded, "Execute the management command; A.9", &expected, &answer);
+        let input = json!({"ip": "192.168.0.100"});
+        let answer = local.execute_policy_rule(&input).await.unwrap();
+        let request = "`execute_policy_rule` after it";
+        table.note(request, &input, "Using the policy; A.9", &allowed("192.168.0.100"), &answer);
+    });
 }
 
 /// The form as the document's curl line makes it of a package.

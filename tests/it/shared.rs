@@ -225,7 +225,7 @@ fn executors_and_graphs_of_one_are_those_of_the_other() {
     let executor = json!({"executor_id": "far", "executor_host_uri": "http://203.0.113.7:1", "executor_metadata": {}});
     let graph = json!({
         "graph_name": "g", "graph_version": "1", "graph_release_tag": "t", "graph_metadata": {},
-        "graph_function_ids": [], "graph_connection_data": {}, "graph_search_tags": ["x"], "graph_description": "",
+        "graph_function_ids": ["a"], "graph_connection_data": {}, "graph_search_tags": ["x"], "graph_description": "",
         "graph_input_schema": {}, "graph_output_schema": {}
     });
     for (path, document, id) in [("/executor", executor, "far"), ("/graphs", graph, "g:1-t")] {

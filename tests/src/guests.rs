@@ -104,6 +104,18 @@ impl Guest<'_> {
     /// The component.
     #[track_caller]
     pub fn build(&self) -> Vec<u8> {
+        self.build_for("policy")
+    }
+
+    /// The component, of a policy whose `data` exports `state` too.
+    #[track_caller]
+    pub fn build_stateful(&self) -> Vec<u8> {
+        self.build_for("stateful-policy")
+    }
+
+    /// The component of this world of `wit/`.
+    #[track_caller]
+    fn build_for(&self, world: &str) -> Vec<u8> {
         let Self { imports, data, init, eval, management } = self;
         let text = format!(
             r#"(module
@@ -158,16 +170,16 @@ impl Guest<'_> {
                     (param $action i32) (param $actionn i32) (param $data i32) (param $datan i32) (result i32)
                     {management}))"#
         );
-        encode(component(&text))
+        encode(component(&text), world)
     }
 }
 
-/// The core module `module` as a component of the world `policy`.
+/// The core module `module` as a component of this world.
 #[track_caller]
-fn encode(mut module: Vec<u8>) -> Vec<u8> {
+fn encode(mut module: Vec<u8>, world: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(repository().join("wit")).unwrap_or_else(|error| panic!("wit/: {error:#}"));
-    let world = resolve.select_world(&[package], Some("policy")).expect("there is a world `policy`");
+    let world = resolve.select_world(&[package], Some(world)).expect("there is such a world");
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).expect("metadata fits");
     let mut encoder = ComponentEncoder::default();
     encoder.validate(true).module(&module).unwrap_or_else(|error| panic!("{error:#}"));

@@ -24,6 +24,7 @@
 mod archives;
 mod client;
 mod command;
+mod counter;
 mod database;
 mod expected;
 mod guests;
@@ -35,6 +36,7 @@ mod web;
 pub use archives::{tar_gz_of, tar_of, tar_xz_of, zip_of};
 pub use client::{Client, RawReply, Reply};
 pub use command::{Command, Output, binary};
+pub use counter::{counter, counter_version};
 pub use expected::differences;
 pub use guests::{
     Guest, component, file_url, guest, guest_bytes, guest_record, guest_zip, guests_dir, policy, record, repository,

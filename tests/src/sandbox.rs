@@ -162,6 +162,7 @@ impl Cell {
             limits: self.limits,
             facts: CallFacts { id: "call-1", origin: "test" },
             context: Some(Arc::clone(&self.context)),
+            dry_run: false,
             recorder: Arc::clone(&self.heard) as Arc<dyn Recorder>,
         };
         run(&self.sandbox, instance, call).await

@@ -76,7 +76,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             async { Ok::<_, Failure>(metrics) }
         });
     let builder = match std::env::args().nth(1) {
-        Some(uri) => builder.policy_rule_uri(uri),
+        // A system on this machine may have code that is in a folder: `make run` serves the examples so.
+        Some(uri) => builder.policy_rule_uri(uri).allow_file("target/guests"),
         None => builder.custom_component_file("target/guests/autoscaler.zip"),
     };
     let evaluator = builder.build().await?;

@@ -1,22 +1,23 @@
 //! From a builder to a policy that can be constructed: its record, its code, and what of both the application allows.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use lictor_loader::{CompileIn, FetchRules, Fetched, LoadCode, LoadError, Loader, Wanted, archive};
+use lictor_loader::{CompileIn, FetchRules, Fetched, LoadCode, LoadError, Loader, System, Wanted, archive};
 use lictor_model::{
     Capabilities, CodeRef, Digest, Draft, FieldError, Limits, LimitsSpec, PolicySpec, PolicyUri, Schemas,
     record::PolicyKind,
 };
-use lictor_sandbox::{HostFunctions, Module, Policy, Sandbox};
+use lictor_sandbox::{HostFunctions, Module, Policy, Sandbox, checked};
 use serde_json::{Map, Value};
 
 use crate::{
     Error,
     builder::{Builder, members},
-    checks::Checks,
     environment::RECORDS,
-    system::System,
 };
+
+/// How long the system may take for a record.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A component, or a package with one, of the application's own.
 #[derive(Clone)]
@@ -31,7 +32,7 @@ pub(crate) struct Prepared {
     pub(crate) policy: Policy,
     pub(crate) functions: HostFunctions,
     pub(crate) limits: Limits,
-    pub(crate) checks: Checks,
+    pub(crate) schemas: Arc<Schemas>,
 }
 
 /// What is known of a policy before its code is loaded.
@@ -74,9 +75,13 @@ impl Known {
             grant: Arc::new(self.grant),
             deterministic: self.deterministic,
         };
-        let checks = Checks::new(self.schemas, self.uri);
-        checks.construction(&policy.settings, &policy.parameters)?;
-        Ok(Prepared { sandbox, policy, functions: builder.functions.clone(), limits, checks })
+        let unfit = checked::construction(&self.schemas, Some(&policy.settings), Some(&policy.parameters))
+            .map_err(|stop| Error::Stopped { stop, state_lost: false })?;
+        if !unfit.is_empty() {
+            let policy = &*self.uri;
+            tracing::warn!(policy, "what it is constructed with does not match: {}", checked::line(&unfit));
+        }
+        Ok(Prepared { sandbox, policy, functions: builder.functions.clone(), limits, schemas: self.schemas })
     }
 }
 
@@ -106,8 +111,12 @@ async fn own(
 /// A policy as the system has it.
 async fn recorded(builder: &Builder, sandbox: &Sandbox, uri: &PolicyUri) -> Result<(Known, Module), Error> {
     let url = builder.environment.url("policy_db_url", builder.policy_db_url.as_deref(), RECORDS)?;
-    let system = Arc::new(System::at(url)?);
-    let document = system.policy(uri).await?;
+    let system = Arc::new(System::at(url, PATIENCE)?);
+    let document = match system.policy(uri, None).await {
+        Ok(told) => told.map(|told| told.document).unwrap_or_default(),
+        Err(untold) if untold.is_not_found() => return Err(Error::NotFound(uri.to_string())),
+        Err(untold) => return Err(untold.into()),
+    };
     let component = document.get("component_digest").and_then(Value::as_str).and_then(|text| text.parse().ok());
     let unusable = |error| Error::Unreachable(format!("{system} has a record of `{uri}` that cannot be used: {error}"));
     let Draft { document, spec, warnings } = Draft::parse(Value::Object(document)).map_err(unusable)?;

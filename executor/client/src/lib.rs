@@ -37,7 +37,6 @@
 
 pub mod blocking;
 mod builder;
-mod checks;
 mod code;
 mod envelope;
 mod environment;
@@ -45,7 +44,6 @@ mod error;
 mod evaluator;
 mod local;
 mod remote;
-mod system;
 
 pub use builder::{Builder, Mode};
 pub use error::Error;

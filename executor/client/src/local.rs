@@ -5,17 +5,18 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use lictor_model::{FieldError, Limits, Outcome, json};
-use lictor_sandbox::{Call, CallFacts, Instance, Op, Recorder, Sandbox, context::Bucket, run};
+use lictor_model::{FieldError, Limits, Outcome, Schemas, json};
+use lictor_sandbox::{Call, CallFacts, Checked, Instance, Op, Recorder, Run, Sandbox, checked, context::Bucket, run};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use crate::{Builder, Error, checks::Checks, code::Prepared};
+use crate::{Builder, Error, code::Prepared};
 
 pub(crate) struct Local {
     sandbox: Sandbox,
+    policy: Arc<str>,
     limits: Limits,
-    checks: Checks,
+    schemas: Arc<Schemas>,
     context: Arc<Bucket>,
     recorder: Arc<dyn Recorder>,
     instance: Mutex<Instance>,
@@ -25,11 +26,12 @@ pub(crate) struct Local {
 impl Local {
     /// Prepares the policy and constructs it.
     pub(crate) async fn make(builder: Builder) -> Result<Self, Error> {
-        let Prepared { sandbox, policy, functions, limits, checks } = Prepared::of(&builder).await?;
+        let Prepared { sandbox, policy, functions, limits, schemas } = Prepared::of(&builder).await?;
         let local = Self {
             sandbox,
+            policy: Arc::clone(&policy.uri),
             limits,
-            checks,
+            schemas,
             context: builder.context.unwrap_or_default(),
             recorder: builder.recorder,
             instance: Mutex::new(Instance::new(policy).with_functions(functions)),
@@ -41,21 +43,31 @@ impl Local {
 
     pub(crate) async fn eval(&self, input: &Value) -> Result<Value, Error> {
         let input = text("input_data", input)?;
-        self.checks.input(&input).await?;
         // No parameters of its own: the instance uses those that it was constructed with, as management left them.
-        let output = self.ask(Op::Eval { parameters: None, input: &input }).await?;
-        self.checks.output(&output).await?;
-        document(&output)
+        document(&self.ask(Op::Eval { parameters: None, input: &input }).await?)
     }
 
     pub(crate) async fn manage(&self, action: &str, data: &Value) -> Result<Value, Error> {
         let data = text("mgmt_data", data)?;
-        self.checks.command(action, &data).await?;
         document(&self.ask(Op::Management { action, data: &data }).await?)
     }
 
-    /// One call. They are made one after the other, in the order in which they came.
+    /// One call, between the checks of the policy's schemas.
     async fn ask(&self, op: Op<'_>) -> Result<String, Error> {
+        let mut state_lost = false;
+        let Checked { run, warnings } = checked::run(&self.schemas, op, self.call(op, &mut state_lost)).await?;
+        if !warnings.is_empty() {
+            tracing::warn!(policy = &*self.policy, "does not match the schemas: {}", checked::line(&warnings));
+        }
+        match run.outcome {
+            Outcome::Finished(output) => Ok(output),
+            Outcome::Failed(failure) => Err(Error::Policy(failure)),
+            Outcome::Stopped(stop) => Err(Error::Stopped { stop, state_lost }),
+        }
+    }
+
+    /// Calls are made one after the other, in the order in which they came.
+    async fn call(&self, op: Op<'_>, state_lost: &mut bool) -> Result<Run, Error> {
         let id = format!("local-{}", self.calls.fetch_add(1, Ordering::Relaxed));
         let mut instance = self.instance.lock().await;
         let was_live = instance.is_live();
@@ -64,13 +76,12 @@ impl Local {
             limits: self.limits,
             facts: CallFacts { id: &id, origin: "local" },
             context: Some(Arc::clone(&self.context)),
+            dry_run: false,
             recorder: Arc::clone(&self.recorder),
         };
-        match run(&self.sandbox, &mut instance, call).await?.outcome {
-            Outcome::Finished(output) => Ok(output),
-            Outcome::Failed(failure) => Err(Error::Policy(failure)),
-            Outcome::Stopped(stop) => Err(Error::Stopped { stop, state_lost: was_live && !instance.is_live() }),
-        }
+        let run = run(&self.sandbox, &mut instance, call).await?;
+        *state_lost = was_live && !instance.is_live();
+        Ok(run)
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use lictor_loader::{Ask, Client, client::Method};
+use lictor_loader::{Ask, Client, client::Method, system};
 use lictor_model::{FieldError, HostUri, PolicyUri};
 use serde_json::{Map, Value, json};
 
-use crate::{Builder, Error, builder::members, envelope, environment::EXECUTORS, local::text};
+use crate::{Builder, Error, builder::members, environment::EXECUTORS, local::text};
 
 /// How long an executor may take: the longest that a call may run, loading, and waiting for a place.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -60,6 +60,6 @@ impl Remote {
             max_bytes: MAX_ANSWER,
         };
         let answer = self.client.ask(ask).await.map_err(|why| Error::Unreachable(format!("{who} {why}")))?;
-        envelope::read(&who, &answer)
+        Ok(system::data(&who, &answer)?)
     }
 }

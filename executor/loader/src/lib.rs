@@ -16,6 +16,7 @@ pub mod compile;
 pub mod error;
 pub mod fetch;
 mod reach;
+pub mod system;
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ pub use compile::CompileIn;
 use compile::{Workshop, blocking};
 pub use error::{LoadCode, LoadError};
 pub use fetch::{FetchRules, Fetched, Fetcher, Verified};
+pub use system::{System, Told, Untold};
 
 /// Native code that is kept mapped while nobody uses it, in bytes.
 const MAX_MAPPED: u64 = 2 << 30;

@@ -7,12 +7,19 @@ use std::fmt;
 pub struct FieldError {
     field: String,
     message: String,
+    /// Whether the message is a sentence that needs no field before it.
+    whole: bool,
 }
 
 impl FieldError {
     /// `message` about the value at `field`, a dotted path.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { field: field.into(), message: message.into() }
+        Self { field: field.into(), message: message.into(), whole: false }
+    }
+
+    /// The same, where `message` is a sentence of its own, such as one that clients of the original look for.
+    pub fn sentence(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { whole: true, ..Self::new(field, message) }
     }
 
     /// The dotted path of the field.
@@ -35,7 +42,7 @@ impl FieldError {
 
 impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.field.is_empty() {
+        if self.whole || self.field.is_empty() {
             return f.write_str(&self.message);
         }
         write!(f, "`{}` {}", self.field, self.message)

@@ -1,14 +1,19 @@
 //! The graph record: policies deployed as functions, and which of them hands its output to which.
 //!
-//! Whether its edges make sense (cycles, functions that are not there, one end only) is seen when it is executed: a
-//! graph may be registered before its functions are.
+//! Its edges must make sense (`plan`): no cycle, and one end. Whether its functions are there is not seen here: a graph
+//! may be registered before they are.
+
+mod plan;
 
 use serde_json::{Value, json};
+
+pub use self::plan::{MAX_EDGES, MAX_NODES, Node, Plan, named};
 
 use crate::{
     document::{Entry, Field, Shape, complete, object, required, text, unknown},
     field::{FieldError, shorten},
     id::GraphUri,
+    schema::Schemas,
 };
 
 /// Every field of the original; its service and its document demand them all.
@@ -25,6 +30,9 @@ const FIELDS: [Field; 10] = [
     required("graph_output_schema", Shape::Object),
 ];
 
+/// Fields of ours that a graph may have.
+const OURS: [&str; 1] = ["schema_mode"];
+
 /// Fields that are computed: read back by a client and sent again, they are ignored.
 const COMPUTED: [&str; 2] = ["graph_uri", "_id"];
 
@@ -34,12 +42,15 @@ pub fn parse(body: Value) -> Result<Entry, FieldError> {
     for name in COMPUTED {
         document.shift_remove(name);
     }
-    let warnings = unknown(&document, |name| FIELDS.iter().any(|field| field.name == name));
+    let known = |name: &str| FIELDS.iter().any(|field| field.name == name) || OURS.contains(&name);
+    let mut warnings = unknown(&document, known);
     complete(&mut document, &FIELDS)?;
     for (parent, children) in document.get("graph_connection_data").and_then(Value::as_object).into_iter().flatten() {
         let path = format!("graph_connection_data.{}", shorten(parent, 60));
         Shape::Texts.check(&path, children)?;
     }
+    warnings.extend(Plan::parse(&document)?.1);
+    warnings.extend(Schemas::of_graph(&document)?.1);
     let uri = GraphUri::of(
         text(&document, "graph_name")?,
         text(&document, "graph_version")?,
@@ -86,6 +97,10 @@ mod tests {
             ("graph_description", json!(null)),
             ("graph_input_schema", json!("{}")),
             ("graph_output_schema", json!([])),
+            ("schema_mode", json!("strict")),
+            ("graph_connection_data", json!({"d": ["a"], "a": ["d"]})),
+            ("graph_connection_data", json!({"a": ["b"], "c": ["d"]})),
+            ("graph_function_ids", json!(["a", "b", "c", "d", "a"])),
         ] {
             let mut body = diamond();
             body[field] = value.clone();
@@ -102,6 +117,21 @@ mod tests {
             assert_eq!(parse(body).unwrap_err().to_string(), format!("`{}` is required", field.name));
         }
         assert!(parse(json!([])).is_err());
+    }
+
+    #[test]
+    fn its_schemas_are_taken_as_its_mode_says() {
+        let wrong = json!({"ip": {"type": "address"}});
+        for (mode, warnings) in [("off", Some(0)), ("warn", Some(1)), ("enforce", None)] {
+            let mut body = diamond();
+            body["schema_mode"] = json!(mode);
+            body["graph_input_schema"] = wrong.clone();
+            match (parse(body), warnings) {
+                (Ok(entry), Some(n)) => assert_eq!(entry.warnings.len(), n, "{mode} {:?}", entry.warnings),
+                (Err(error), None) => assert!(error.field().starts_with("graph_input_schema"), "{error}"),
+                (parsed, _) => panic!("{mode}: {parsed:?}"),
+            }
+        }
     }
 
     #[test]

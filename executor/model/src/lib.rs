@@ -5,10 +5,12 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod alloc;
 pub mod asset;
 pub mod capabilities;
 pub mod code;
 mod compare;
+pub mod difference;
 pub mod digest;
 pub mod document;
 pub mod executor;
@@ -26,6 +28,8 @@ mod path;
 pub mod query;
 pub mod record;
 pub mod schema;
+pub mod shadow;
+pub mod time;
 pub mod update;
 
 pub use asset::{AssetDraft, AssetUri};
@@ -36,10 +40,13 @@ pub use document::Entry;
 pub use executor::{ExecutorDraft, ExecutorSpec, HostUri};
 pub use field::FieldError;
 pub use filter::{Filter, Narrow};
+pub use function::{Deploy, FunctionSpec};
 pub use id::{ExecutorId, GraphUri, PolicyUri};
 pub use limits::{Limits, LimitsSpec};
 pub use outcome::{Failure, Outcome, Stop, StopKind, Usage};
 pub use query::Query;
 pub use record::{Draft, PolicySpec};
 pub use schema::{Schema, SchemaMode, Schemas, Violation};
+pub use shadow::ShadowSpec;
+pub use time::Time;
 pub use update::Update;

@@ -57,7 +57,7 @@ impl<'a> Attempt<'a> {
             host_calls: 0,
             log_truncated: false,
         };
-        Some(Run { outcome, usage })
+        Some(Run::new(outcome, usage))
     }
 
     fn call(&mut self, policy: &Policy, call: &Call<'_>, deadline: Instant) -> Option<Result<String, Failure>> {
@@ -75,6 +75,8 @@ impl<'a> Attempt<'a> {
                 self.invoke(&instance, &linked.eval, (parameters, input, facts.as_str()))
             }
             Op::Management { action, data } => self.invoke(&instance, &linked.management, (action, data)),
+            // Of an instance that nobody keeps there is nothing to save or to continue.
+            Op::Save | Op::Restore { .. } => None,
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// The longest key in bytes.
@@ -27,7 +27,8 @@ pub struct Bucket {
 
 #[derive(Debug, Default)]
 struct Inner {
-    entries: BTreeMap<String, Vec<u8>>,
+    /// Shared with copies until either is written to.
+    entries: Arc<BTreeMap<String, Vec<u8>>>,
     bytes: usize,
     /// Keys written since the last commit took them.
     dirty: BTreeSet<String>,
@@ -57,7 +58,21 @@ impl Bucket {
     /// A bucket with these entries.
     pub fn new(entries: BTreeMap<String, Vec<u8>>) -> Self {
         let bytes = entries.iter().map(|(key, value)| cost(key, value)).sum();
+        Self { inner: Mutex::new(Inner { entries: Arc::new(entries), bytes, ..Inner::default() }) }
+    }
+
+    /// A bucket with the same entries, of which nothing is ever committed. Costs nothing as long as neither is written to,
+    /// and then once what all entries cost to clone.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let inner = self.lock();
+        let (entries, bytes) = (Arc::clone(&inner.entries), inner.bytes);
         Self { inner: Mutex::new(Inner { entries, bytes, ..Inner::default() }) }
+    }
+
+    /// Bytes of its keys and values.
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes
     }
 
     /// Held for the time of a map operation only, and never across a wait.
@@ -96,7 +111,7 @@ impl Bucket {
         }
         inner.written(key)?;
         inner.bytes = bytes;
-        inner.entries.insert(key.to_owned(), value);
+        Arc::make_mut(&mut inner.entries).insert(key.to_owned(), value);
         Ok(())
     }
 
@@ -107,7 +122,7 @@ impl Bucket {
             return Ok(());
         }
         inner.written(key)?;
-        if let Some(old) = inner.entries.remove(key) {
+        if let Some(old) = Arc::make_mut(&mut inner.entries).remove(key) {
             inner.bytes = inner.bytes.saturating_sub(cost(key, &old));
         }
         Ok(())
@@ -124,7 +139,7 @@ impl Bucket {
             };
         }
         inner.bytes = entries.iter().map(|(key, value)| cost(key, value)).sum();
-        inner.entries = entries;
+        inner.entries = Arc::new(entries);
     }
 
     /// How many writes were made since the bucket was opened: what a commit must reach to cover them all.
@@ -196,6 +211,18 @@ mod tests {
         // The bytes are those of what is there: 4 + 6.
         assert_eq!(bucket.set("k", vec![0], 11), Err(QuotaError::Bytes(11)));
         bucket.set("k", vec![0], 12).unwrap();
+    }
+
+    #[test]
+    fn a_copy_and_what_it_was_copied_from_do_not_see_each_other() {
+        let bucket = Bucket::new([("k".into(), vec![1])].into());
+        let copy = bucket.copy();
+        bucket.set("k", vec![2], 100).unwrap();
+        copy.set("l", vec![3], 100).unwrap();
+        assert_eq!((bucket.get("k"), bucket.get("l")), (Some(vec![2]), None));
+        assert_eq!((copy.get("k"), copy.get("l")), (Some(vec![1]), Some(vec![3])));
+        // The bytes of a copy are those that are in it.
+        assert_eq!(copy.set("m", vec![0; 2], 6), Err(QuotaError::Bytes(6)));
     }
 
     #[test]

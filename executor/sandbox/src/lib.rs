@@ -14,6 +14,7 @@
 
 pub mod aot;
 mod attempt;
+pub mod checked;
 pub mod context;
 mod engine;
 mod host;
@@ -26,6 +27,7 @@ mod run;
 mod state;
 mod twin;
 
+pub use checked::Checked;
 pub use engine::{Compiler, Sandbox, SandboxConfig};
 pub use host::HostFunctions;
 pub use imports::known::Provision;

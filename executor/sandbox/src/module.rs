@@ -11,7 +11,7 @@ use wasmtime::{
     Engine,
     component::{
         Component, ComponentExportIndex, InstancePre, Linker, Type,
-        types::{ComponentFunc, ComponentItem},
+        types::{ComponentFunc, ComponentInstance, ComponentItem},
     },
 };
 
@@ -34,7 +34,6 @@ struct Inner {
     twin: Option<Twin>,
     digest: Digest,
     metered: bool,
-    stateful: bool,
     uses_context: bool,
     initial_memory_bytes: u64,
     code_bytes: usize,
@@ -46,6 +45,14 @@ pub(crate) struct Linked<T: 'static> {
     pub(crate) init: ComponentExportIndex,
     pub(crate) eval: ComponentExportIndex,
     pub(crate) management: ComponentExportIndex,
+    /// Where it exports `state`.
+    pub(crate) state: Option<StateExports>,
+}
+
+/// The functions of `state`.
+pub(crate) struct StateExports {
+    pub(crate) save: ComponentExportIndex,
+    pub(crate) restore: ComponentExportIndex,
 }
 
 /// The component's twin (see `twin`), and how many calls to leave it out of.
@@ -137,18 +144,23 @@ impl Twin {
 }
 
 impl<T: 'static> Linked<T> {
-    /// Finds the functions of `rule` and checks their types.
+    /// Finds the functions of `rule` and `state`, and checks their types.
     fn new(pre: InstancePre<T>) -> Result<Self, OpenError> {
-        let (engine, component) = (pre.engine().clone(), pre.component().clone());
-        let (rule, rule_idx) = exported_instance(&component, RULE)?;
-        let function = |name: &str, params: &[Kind], ok: Kind| {
-            rule_function(&engine, &rule, name, params, ok)?;
-            component.get_export_index(Some(&rule_idx), name).ok_or_else(|| missing(name))
+        let component = pre.component().clone();
+        let rule = Exports::of(&component, RULE)?;
+        let init = rule.function("init", &[Kind::Text, Kind::Text, Kind::Text], Kind::Nothing)?;
+        let eval = rule.function("eval", &[Kind::Maybe, Kind::Text, Kind::Text], Kind::Text)?;
+        let management = rule.function("management", &[Kind::Text, Kind::Text], Kind::Text)?;
+        let state = match component.get_export_index(None, STATE) {
+            None => None,
+            Some(_) => {
+                let state = Exports::of(&component, STATE)?;
+                let save = state.function("save", &[], Kind::Bytes)?;
+                let restore = state.function("restore", &[Kind::Text, Kind::Bytes], Kind::Nothing)?;
+                Some(StateExports { save, restore })
+            }
         };
-        let init = function("init", &[Kind::Text, Kind::Text, Kind::Text], Kind::Nothing)?;
-        let eval = function("eval", &[Kind::Maybe, Kind::Text, Kind::Text], Kind::Text)?;
-        let management = function("management", &[Kind::Text, Kind::Text], Kind::Text)?;
-        Ok(Self { pre, init, eval, management })
+        Ok(Self { pre, init, eval, management, state })
     }
 }
 
@@ -203,7 +215,6 @@ impl Module {
             metered,
             initial_memory_bytes: initial_memory(component),
             code_bytes: artifact.code().component.len().saturating_add(artifact.code().twin.len()),
-            stateful: component.get_export_index(None, STATE).is_some(),
             uses_context: component
                 .component_type()
                 .imports(&engine)
@@ -259,7 +270,7 @@ impl Module {
 
     /// Whether its instances can hand over their state.
     pub fn is_stateful(&self) -> bool {
-        self.inner.stateful
+        self.inner.linked.state.is_some()
     }
 
     /// Whether it imports the context, so that a call needs its bucket.
@@ -274,30 +285,48 @@ fn initial_memory(component: &Component) -> u64 {
     pages.saturating_mul(64 * 1024)
 }
 
-fn missing(name: &str) -> OpenError {
-    Refusal::new(RefusalCode::MissingExport, format!("`{RULE}` does not export the function `{name}`")).into()
+/// One interface that a component exports.
+struct Exports<'a> {
+    component: &'a Component,
+    interface: &'static str,
+    instance: ComponentInstance,
+    idx: ComponentExportIndex,
 }
 
-fn exported_instance(
-    component: &Component,
-    name: &str,
-) -> Result<(wasmtime::component::types::ComponentInstance, ComponentExportIndex), OpenError> {
-    match component.get_export(None, name) {
-        Some((ComponentItem::ComponentInstance(instance), idx)) => Ok((instance, idx)),
-        _ => Err(Refusal::new(
-            RefusalCode::MissingExport,
-            format!("the component does not export the interface `{name}`"),
-        )
-        .into()),
+impl<'a> Exports<'a> {
+    fn of(component: &'a Component, interface: &'static str) -> Result<Self, OpenError> {
+        match component.get_export(None, interface) {
+            Some((ComponentItem::ComponentInstance(instance), idx)) => Ok(Self { component, interface, instance, idx }),
+            _ => Err(refused(format!("the component does not export the interface `{interface}`"))),
+        }
+    }
+
+    /// Where the function `name` is, which must take these parameters and give `result<ok, failure>`.
+    fn function(&self, name: &str, params: &[Kind], ok: Kind) -> Result<ComponentExportIndex, OpenError> {
+        let Self { component, interface, instance, idx } = self;
+        let missing = || refused(format!("`{interface}` does not export the function `{name}`"));
+        let item = instance.get_export(component.engine(), name).map(|item| item.ty);
+        let Some(ComponentItem::ComponentFunc(function)) = item else { return Err(missing()) };
+        if !has_signature(&function, params, ok) {
+            let params: Vec<_> = params.iter().map(|param| param.wit()).collect();
+            let expected = format!("func({}) -> result<{}, failure>", params.join(", "), ok.wit());
+            return Err(refused(format!("`{interface}` exports `{name}` with another type: expected `{expected}`")));
+        }
+        component.get_export_index(Some(idx), name).ok_or_else(missing)
     }
 }
 
-/// The shapes in the signatures of `rule`.
+fn refused(why: String) -> OpenError {
+    Refusal::new(RefusalCode::MissingExport, why).into()
+}
+
+/// The shapes in the signatures of `rule` and `state`.
 #[derive(Clone, Copy)]
 enum Kind {
     Nothing,
     Text,
     Maybe,
+    Bytes,
 }
 
 impl Kind {
@@ -305,6 +334,7 @@ impl Kind {
         match (self, ty) {
             (Self::Nothing, None) | (Self::Text, Some(Type::String)) => true,
             (Self::Maybe, Some(Type::Option(inner))) => matches!(inner.ty(), Type::String),
+            (Self::Bytes, Some(Type::List(inner))) => matches!(inner.ty(), Type::U8),
             _ => false,
         }
     }
@@ -314,27 +344,9 @@ impl Kind {
             Self::Nothing => "_",
             Self::Text => "string",
             Self::Maybe => "option<string>",
+            Self::Bytes => "list<u8>",
         }
     }
-}
-
-/// Checks that `rule` exports `name` with these parameters and `result<ok, failure>`.
-fn rule_function(
-    engine: &Engine,
-    rule: &wasmtime::component::types::ComponentInstance,
-    name: &str,
-    params: &[Kind],
-    ok: Kind,
-) -> Result<(), OpenError> {
-    let item = rule.get_export(engine, name).map(|item| item.ty);
-    let Some(ComponentItem::ComponentFunc(function)) = item else { return Err(missing(name)) };
-    if has_signature(&function, params, ok) {
-        return Ok(());
-    }
-    let params: Vec<_> = params.iter().map(|param| param.wit()).collect();
-    let expected = format!("func({}) -> result<{}, failure>", params.join(", "), ok.wit());
-    let why = format!("`{RULE}` exports `{name}` with another type: expected `{expected}`");
-    Err(Refusal::new(RefusalCode::MissingExport, why).into())
 }
 
 fn has_signature(function: &ComponentFunc, params: &[Kind], ok: Kind) -> bool {

@@ -70,6 +70,8 @@ pub struct Call<'a> {
     pub facts: CallFacts<'a>,
     /// Its context, if it has one.
     pub context: Option<Arc<Bucket>>,
+    /// Whether nothing outside may be changed: of its requests, only those of a safe method are sent.
+    pub dry_run: bool,
     /// Is told what happens.
     pub recorder: Arc<dyn Recorder>,
 }
@@ -93,6 +95,15 @@ pub enum Op<'a> {
         /// JSON text.
         data: &'a str,
     },
+    /// Hand over what a successor needs; the answer is `null`, and the state is in [`Run::state`].
+    Save,
+    /// Continue from what an instance saved; the answer is `null`.
+    Restore {
+        /// The policy of the instance that saved it.
+        from_policy_uri: &'a str,
+        /// What it saved.
+        state: &'a [u8],
+    },
 }
 
 /// Facts about a call that the policy is told.
@@ -111,6 +122,15 @@ pub struct Run {
     pub outcome: Outcome,
     /// What it used.
     pub usage: Usage,
+    /// What [`Op::Save`] handed over.
+    pub state: Option<Vec<u8>>,
+}
+
+impl Run {
+    /// A run without a state.
+    pub fn new(outcome: Outcome, usage: Usage) -> Self {
+        Self { outcome, usage, state: None }
+    }
 }
 
 /// Why nothing was run.
@@ -189,9 +209,10 @@ async fn run_in_component(
         Some(live) => live,
         None => Live::new(sandbox, instance, &call, deadline),
     };
-    live.begin(&call.limits, deadline)?;
+    live.begin(&call, deadline)?;
     let policy = &instance.policy;
-    let ended = AssertUnwindSafe(cut_at(deadline, live.call(policy, &call))).catch_unwind().await;
+    let mut saved = None;
+    let ended = AssertUnwindSafe(cut_at(deadline, live.call(policy, &call, &mut saved))).catch_unwind().await;
     let usage = live.usage(started, &call.limits);
     let outcome = match ended {
         Ok(Some(Ok(answer))) => finish(answer, &call.limits),
@@ -202,7 +223,8 @@ async fn run_in_component(
     if !instance.once && !matches!(outcome, Outcome::Stopped(_)) && live.ready.is_some() {
         instance.live = Some(live);
     }
-    Ok(Run { outcome, usage })
+    let state = if matches!(outcome, Outcome::Finished(_)) { saved } else { None };
+    Ok(Run { outcome, usage, state })
 }
 
 impl Live {
@@ -211,7 +233,6 @@ impl Live {
         let around = Surroundings {
             policy_rule_uri: Arc::clone(&policy.uri),
             grant: Arc::clone(&policy.grant),
-            context: call.context.clone(),
             functions: instance.functions.clone(),
             recorder: Arc::clone(&call.recorder),
             clock: if policy.deterministic { Clock::Frozen } else { Clock::Real },
@@ -226,17 +247,28 @@ impl Live {
     }
 
     /// Sets everything that is counted per call.
-    fn begin(&mut self, limits: &Limits, deadline: Instant) -> Result<(), RunError> {
-        self.store.data_mut().begin(limits, deadline);
+    fn begin(&mut self, call: &Call<'_>, deadline: Instant) -> Result<(), RunError> {
+        let limits = &call.limits;
+        self.store.data_mut().begin(call, deadline);
         self.store.set_epoch_deadline(SLICE);
-        self.store.set_hostcall_fuel(limits.output_bytes().max(limits.context_bytes()).max(HOSTCALL_BYTES));
+        let largest = match call.op {
+            // How large a state may be is for whoever keeps it: an instance that says too much lives on.
+            Op::Save => limits.memory_bytes(),
+            _ => limits.output_bytes().max(limits.context_bytes()),
+        };
+        self.store.set_hostcall_fuel(largest.max(HOSTCALL_BYTES));
         if let Some(fuel) = limits.fuel() {
             self.store.set_fuel(fuel).map_err(|error| RunError::Internal(format!("fuel cannot be set: {error}")))?;
         }
         Ok(())
     }
 
-    async fn call(&mut self, policy: &Policy, call: &Call<'_>) -> wasmtime::Result<Result<String, Failure>> {
+    async fn call(
+        &mut self,
+        policy: &Policy,
+        call: &Call<'_>,
+        saved: &mut Option<Vec<u8>>,
+    ) -> wasmtime::Result<Result<String, Failure>> {
         let instance = match self.ready {
             Some(instance) => instance,
             None => match self.start(policy, call).await? {
@@ -252,6 +284,19 @@ impl Live {
                 self.invoke(&instance, &linked.eval, (parameters, input, facts.as_str())).await
             }
             Op::Management { action, data } => self.invoke(&instance, &linked.management, (action, data)).await,
+            Op::Save => {
+                let Some(state) = &linked.state else { return Ok(Err(stateless())) };
+                let answer = self.invoke::<_, Vec<u8>>(&instance, &state.save, ()).await?;
+                Ok(answer.map(|state| {
+                    *saved = Some(state);
+                    "null".into()
+                }))
+            }
+            Op::Restore { from_policy_uri, state: from } => {
+                let Some(state) = &linked.state else { return Ok(Err(stateless())) };
+                let answer = self.invoke::<_, ()>(&instance, &state.restore, (from_policy_uri, from)).await?;
+                Ok(answer.map(|()| "null".into()))
+            }
         }
     }
 
@@ -265,7 +310,7 @@ impl Live {
         Ok(self.invoke::<_, ()>(&instance, &policy.module.linked().init, arguments).await?.map(|()| instance))
     }
 
-    /// Calls one function of `rule`.
+    /// Calls one function of `rule` or `state`.
     async fn invoke<P, R>(
         &mut self,
         instance: &component::Instance,
@@ -292,6 +337,11 @@ impl Live {
             log_truncated: state.log.truncated(),
         }
     }
+}
+
+/// What a policy that does not export `state` says when it is asked for some.
+fn stateless() -> Failure {
+    Failure { code: "not_available".into(), message: "the policy does not export `state`".into(), details: None }
 }
 
 /// Looks at the clock in the middle of guest code, then lets other tasks have the thread.

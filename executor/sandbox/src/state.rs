@@ -7,7 +7,7 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use wasmtime::{ResourceLimiter, component::ResourceTable};
 use wasmtime_wasi_http::WasiHttpCtx;
 
-use crate::{context::Bucket, host::HostFunctions, imports::http::Hooks, log::Log, recorder::Recorder};
+use crate::{context::Bucket, host::HostFunctions, imports::http::Hooks, log::Log, recorder::Recorder, run::Call};
 
 /// Calls from one guest call to the host, of all kinds together. Past it the guest is stopped.
 pub(crate) const MAX_HOST_CALLS: u64 = 100_000;
@@ -23,6 +23,7 @@ pub(crate) struct State {
     pub(crate) table: ResourceTable,
     pub(crate) grant: Arc<Capabilities>,
     pub(crate) context: Option<Arc<Bucket>>,
+    pub(crate) dry_run: bool,
     pub(crate) context_bytes: usize,
     pub(crate) functions: HostFunctions,
     pub(crate) recorder: Arc<dyn Recorder>,
@@ -47,7 +48,6 @@ pub(crate) enum Clock {
 pub(crate) struct Surroundings {
     pub(crate) policy_rule_uri: Arc<str>,
     pub(crate) grant: Arc<Capabilities>,
-    pub(crate) context: Option<Arc<Bucket>>,
     pub(crate) functions: HostFunctions,
     pub(crate) recorder: Arc<dyn Recorder>,
     pub(crate) clock: Clock,
@@ -65,7 +65,8 @@ impl State {
             log: Arc::new(Log::new(around.policy_rule_uri, Arc::clone(&around.recorder), limits.log_bytes())),
             table,
             grant: around.grant,
-            context: around.context,
+            context: None,
+            dry_run: false,
             context_bytes: limits.context_bytes(),
             functions: around.functions,
             recorder: around.recorder,
@@ -79,7 +80,10 @@ impl State {
     }
 
     /// Begins a call: what is counted per call starts again.
-    pub(crate) fn begin(&mut self, limits: &Limits, deadline: Instant) {
+    pub(crate) fn begin(&mut self, call: &Call<'_>, deadline: Instant) {
+        let limits = &call.limits;
+        self.context.clone_from(&call.context);
+        self.dry_run = call.dry_run;
         self.log.begin(limits.log_bytes());
         self.hooks.requests_left = limits.http_requests();
         self.memory.begin(limits.memory_bytes());

@@ -12,7 +12,7 @@ use std::{
 
 use lictor_loader::{CompileIn, DiskCache, FetchRules, Loader};
 use lictor_sandbox::{Sandbox, SandboxConfig, TracingRecorder};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     assets::Assets,
@@ -21,8 +21,11 @@ use crate::{
     error::{Error, ErrorKind},
     executor::Executor,
     executors::{self, Executors},
+    functions::{Functions, Ground},
+    graphs::Graphs,
+    jobs::Jobs,
+    placement::{Around, Placement},
     policies::Policies,
-    registry::{Functions, Graphs, Jobs, Registry},
     store::{Change, Changes, Kind, Lease, Store},
     system::System,
     telemetry::Metrics,
@@ -44,12 +47,14 @@ pub struct App {
     pub assets: Assets,
     /// The registry of policies.
     pub policies: Policies,
-    /// The registry of graphs.
-    pub graphs: Registry<Graphs>,
-    /// The registry of functions.
-    pub functions: Registry<Functions>,
-    /// The registry of jobs.
-    pub jobs: Registry<Jobs>,
+    /// The graphs.
+    pub graphs: Graphs,
+    /// The functions.
+    pub functions: Functions,
+    /// The jobs.
+    pub jobs: Jobs,
+    /// Where things run that no executor was named for.
+    pub placement: Placement,
     /// The embedded executor.
     pub executor: Executor,
     /// All executors.
@@ -58,6 +63,7 @@ pub struct App {
     pub system: Option<System>,
     tasks: TaskTracker,
     stopping: Arc<AtomicBool>,
+    stopped: CancellationToken,
     /// The executor id, where several processes share a database.
     lease: Lease,
     /// Held as long as the server runs: a data directory has one server.
@@ -68,30 +74,12 @@ impl App {
     /// Opens the data directory and builds the parts.
     pub async fn build(config: &Config) -> Result<Self, Error> {
         let lock = lock_data_dir(config)?;
-        let sandbox_config = SandboxConfig {
-            max_instances: config.max_instances,
-            max_memory_bytes: usize::try_from(config.bounds.ceiling.memory_mb.saturating_mul(1 << 20))
-                .unwrap_or(usize::MAX),
-            allow_private: config.allow_private.clone(),
-        };
-        let sandbox =
-            Sandbox::new(sandbox_config).map_err(|error| Error::internal("the sandbox cannot be made", error))?;
+        let sandbox = sandbox(config)?;
         let store = Store::open(&config.store).await?;
         let lease = store.hold(config.executor_id.as_str(), &config.data_dir).await?;
         let assets = Assets::new(store.clone(), config);
         let system = System::of(config)?;
-        let rules = FetchRules {
-            allow_private: config.allow_private.clone(),
-            allow_file: config.allow_file.clone(),
-            assets: Some(match &system {
-                Some(system) => Arc::new(system.clone()),
-                None => Arc::new(assets.clone()),
-            }),
-            ..FetchRules::default()
-        };
-        let disk = DiskCache::open(&config.data_dir.join("cache"))?;
-        let exe = std::env::current_exe().map_err(|error| Error::internal("this executable cannot be found", error))?;
-        let loader = Loader::new(sandbox.clone(), rules, Some(disk), CompileIn::Child(exe))?;
+        let loader = loader(config, &sandbox, system.as_ref(), &assets)?;
         let (metrics, tasks) = (Metrics::new(), TaskTracker::new());
         let contexts = Contexts::start(store.clone(), &tasks);
         let policies = Policies::new(
@@ -105,16 +93,31 @@ impl App {
         );
         tasks.spawn(follow(store.changes(), policies.clone(), contexts.clone()));
         let recorder = Arc::new(TracingRecorder);
-        let executor = Executor::new(policies.clone(), contexts, sandbox.clone(), metrics.clone(), recorder);
+        let executor = Executor::new(policies.clone(), contexts.clone(), sandbox.clone(), metrics.clone(), recorder);
         let executors = Executors::start(config, store.clone(), executor.clone(), &tasks).await?;
         if let Some(system) = &system {
             tasks.spawn(executors::report(system.clone(), executor.clone(), config.heartbeat));
         }
-        let graphs = Registry::new(store.clone(), Graphs);
-        let functions = Registry::new(store.clone(), Functions);
-        let jobs = Registry::new(store.clone(), Jobs);
-        let stopping = Arc::new(AtomicBool::new(false));
-        let _lock = Arc::new(lock);
+        let ground = Ground {
+            store: store.clone(),
+            executor: executor.clone(),
+            executors: executors.clone(),
+            policies: policies.clone(),
+            contexts,
+            metrics: metrics.clone(),
+        };
+        let functions = Functions::start(ground, config.max_replicas, &tasks).await?;
+        let jobs = Jobs::start(config, store.clone(), executor.clone(), executors.clone(), policies.clone());
+        let placement = Placement::new(Around {
+            config,
+            store: store.clone(),
+            policies: policies.clone(),
+            executor: executor.clone(),
+            executors: executors.clone(),
+            functions: functions.clone(),
+            system: system.clone(),
+        });
+        let graphs = Graphs::start(store.clone(), functions.clone(), &config.bounds.ceiling, &tasks);
         Ok(Self {
             metrics,
             store,
@@ -124,19 +127,27 @@ impl App {
             graphs,
             functions,
             jobs,
+            placement,
             executor,
             executors,
             system,
             tasks,
-            stopping,
+            stopping: Arc::default(),
+            stopped: CancellationToken::new(),
             lease,
-            _lock,
+            _lock: Arc::new(lock),
         })
     }
 
     /// Says that the server takes no new work.
     pub fn begin_stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+        self.stopped.cancel();
+    }
+
+    /// Waits until the server takes no new work: then answers that would go on for ever end.
+    pub fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.stopped.clone().cancelled_owned()
     }
 
     /// Whether the server takes no new work.
@@ -152,11 +163,42 @@ impl App {
 
     /// Closes what is durable. Everything that was acknowledged already is on disk.
     pub async fn stop(self) {
+        self.jobs.stop().await;
+        // What replicas remember here is no longer what counts where another process has brought them up.
+        if !self.lease.is_lost() {
+            self.functions.stop().await;
+        }
+        self.policies.stop().await;
         self.tasks.close();
         // A database that does not answer now lets it go by itself.
         tokio::time::timeout(RELEASE, self.store.release(&self.lease)).await.ok();
         self.store.close().await;
     }
+}
+
+fn sandbox(config: &Config) -> Result<Sandbox, Error> {
+    let most = config.bounds.ceiling.memory_mb.saturating_mul(1 << 20);
+    let config = SandboxConfig {
+        max_instances: config.max_instances,
+        max_memory_bytes: usize::try_from(most).unwrap_or(usize::MAX),
+        allow_private: config.allow_private.clone(),
+    };
+    Sandbox::new(config).map_err(|error| Error::internal("the sandbox cannot be made", error))
+}
+
+fn loader(config: &Config, sandbox: &Sandbox, system: Option<&System>, assets: &Assets) -> Result<Loader, Error> {
+    let rules = FetchRules {
+        allow_private: config.allow_private.clone(),
+        allow_file: config.allow_file.clone(),
+        assets: Some(match system {
+            Some(system) => Arc::new(system.clone()),
+            None => Arc::new(assets.clone()),
+        }),
+        ..FetchRules::default()
+    };
+    let disk = DiskCache::open(&config.data_dir.join("cache"))?;
+    let exe = std::env::current_exe().map_err(|error| Error::internal("this executable cannot be found", error))?;
+    Ok(Loader::new(sandbox.clone(), rules, Some(disk), CompileIn::Child(exe))?)
 }
 
 /// Forgets what other processes change.

@@ -5,13 +5,14 @@
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use figment::{
     Figment,
     providers::{Env, Format as _, Serialized, Toml},
 };
-use lictor_model::{ExecutorId, HostUri, Origin, address::AllowPrivate, limits::Ceiling};
+use lictor_model::{ExecutorId, HostUri, Origin, PolicyUri, address::AllowPrivate, limits::Ceiling};
 use serde::{Deserialize, Serialize};
 
 use crate::{policies::Bounds, store::Location, telemetry::LogFormat};
@@ -35,6 +36,12 @@ struct RawConfig {
     max_asset_mb: u64,
     max_connections: u32,
     max_processes: u64,
+    max_replicas: Option<u32>,
+    max_jobs: Option<u32>,
+    max_queued_jobs: u32,
+    job_ttl_seconds: u64,
+    allocator_policy_uri: Option<String>,
+    estimator_policy_uri: Option<String>,
     heartbeat_ms: u64,
     grace_ms: u64,
     log: String,
@@ -117,10 +124,22 @@ pub struct Config {
     pub max_connections: u32,
     /// Calls at the same time on the embedded executor; 0 is any number.
     pub max_processes: u64,
+    /// Replicas of functions on the embedded executor, of all functions together.
+    pub max_replicas: usize,
+    /// Jobs that the embedded executor runs at the same time.
+    pub max_jobs: usize,
+    /// Jobs that wait for one executor.
+    pub max_queued_jobs: u64,
+    /// How long the record of a job is kept after its end.
+    pub job_ttl: Duration,
+    /// The policy that picks an executor where nobody names one, if not the one that is built in.
+    pub allocator_policy_uri: Option<PolicyUri>,
+    /// The policy that says whether something fits here, if not the one that is built in.
+    pub estimator_policy_uri: Option<PolicyUri>,
     /// How often an executor says that it is there.
-    pub heartbeat: std::time::Duration,
+    pub heartbeat: Duration,
     /// How long calls in flight may take to finish when the server stops.
-    pub grace: std::time::Duration,
+    pub grace: Duration,
     /// What is logged.
     pub log: String,
     /// How log lines look.
@@ -181,6 +200,8 @@ fn defaults() -> serde_json::Value {
         "max_asset_mb": 64,
         "max_connections": 10_000,
         "max_processes": 0,
+        "max_queued_jobs": 100_000,
+        "job_ttl_seconds": 7 * 24 * 3600,
         "heartbeat_ms": 5000,
         "grace_ms": 10_000,
         "log": "info",
@@ -211,6 +232,14 @@ impl RawConfig {
         at_least_one("max_asset_mb", self.max_asset_mb)?;
         at_least_one("max_connections", self.max_connections.into())?;
         at_least_one("heartbeat_ms", self.heartbeat_ms)?;
+        at_least_one("max_jobs", self.max_jobs.unwrap_or(1).into())?;
+        // Resident instances leave room for the others.
+        let most = self.max_instances / 2;
+        let max_replicas = self.max_replicas.unwrap_or(most);
+        if most < max_replicas {
+            return Err(format!("`max_replicas` must be at most {most}, half of `max_instances`"));
+        }
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let data_dir = self
             .data_dir
             .ok_or("`data_dir` is missing: give --data-dir DIR, the folder for everything that is kept")?;
@@ -231,8 +260,14 @@ impl RawConfig {
             max_asset: self.max_asset_mb.saturating_mul(1 << 20),
             max_connections: self.max_connections,
             max_processes: self.max_processes,
-            heartbeat: std::time::Duration::from_millis(self.heartbeat_ms),
-            grace: std::time::Duration::from_millis(self.grace_ms),
+            max_replicas: usize::try_from(max_replicas).unwrap_or(usize::MAX),
+            max_jobs: self.max_jobs.map_or(cores, |n| usize::try_from(n).unwrap_or(usize::MAX)),
+            max_queued_jobs: self.max_queued_jobs.into(),
+            job_ttl: Duration::from_secs(self.job_ttl_seconds),
+            allocator_policy_uri: policy("allocator_policy_uri", self.allocator_policy_uri.as_deref())?,
+            estimator_policy_uri: policy("estimator_policy_uri", self.estimator_policy_uri.as_deref())?,
+            heartbeat: Duration::from_millis(self.heartbeat_ms),
+            grace: Duration::from_millis(self.grace_ms),
             log: self.log,
             log_format: self.log_format,
             bounds: Bounds { ceiling: self.ceiling, http: self.grants.http.map(origins).transpose()? },
@@ -242,6 +277,10 @@ impl RawConfig {
 
 fn place(name: &str, text: &str) -> Result<HostUri, String> {
     HostUri::parse(text).map_err(|why| format!("`{name}` {why}"))
+}
+
+fn policy(name: &str, uri: Option<&str>) -> Result<Option<PolicyUri>, String> {
+    uri.map(str::parse).transpose().map_err(|error| format!("`{name}`: {error}"))
 }
 
 fn address(name: &str, text: &str) -> Result<SocketAddr, String> {

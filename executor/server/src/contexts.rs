@@ -58,6 +58,11 @@ impl Context {
     pub fn bucket(&self) -> Arc<Bucket> {
         Arc::clone(&self.bucket)
     }
+
+    /// What a run is given of which nothing is to last.
+    pub fn copy(&self) -> Arc<Bucket> {
+        Arc::new(self.bucket.copy())
+    }
 }
 
 impl Contexts {

@@ -7,8 +7,10 @@
 use std::fmt;
 
 use lictor_loader::{LoadCode, LoadError};
-use lictor_model::FieldError;
+use lictor_model::{FieldError, Outcome};
 use lictor_sandbox::RunError;
+
+use crate::checked::Checked;
 
 /// The kinds of trouble, closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +47,8 @@ pub enum ErrorKind {
     Unreachable,
     /// Another server that is needed says that it failed.
     Upstream,
+    /// A policy that was asked on the way failed or was stopped: that is what came of the request.
+    Outcome,
     /// Our own failure.
     Internal,
 }
@@ -64,6 +68,7 @@ impl ErrorKind {
             Self::Forbidden => "forbidden",
             Self::Load(code) => code.as_str(),
             Self::Unreachable => LoadCode::CodeUnreachable.as_str(),
+            Self::Outcome => "policy_error",
             Self::Upstream | Self::Internal => "internal",
         }
     }
@@ -75,24 +80,47 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     field: Option<String>,
+    outcome: Option<Box<Checked>>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// Trouble of this kind, told to the caller as `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), field: None, source: None }
+        Self { kind, message: message.into(), field: None, outcome: None, source: None }
+    }
+
+    /// A policy that was asked on the way failed or was stopped.
+    pub fn outcome(checked: Checked) -> Self {
+        let message = match &checked.run.outcome {
+            Outcome::Finished(_) => String::new(),
+            Outcome::Failed(failure) => failure.message.clone(),
+            Outcome::Stopped(stop) => stop.message.clone(),
+        };
+        Self { outcome: Some(Box::new(checked)), ..Self::new(ErrorKind::Outcome, message) }
     }
 
     /// Our own failure: `message` and the source go to the log, the caller learns only where to look it up.
     pub fn internal(message: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { kind: ErrorKind::Internal, message: message.into(), field: None, source: Some(source.into()) }
+        Self {
+            kind: ErrorKind::Internal,
+            message: message.into(),
+            field: None,
+            outcome: None,
+            source: Some(source.into()),
+        }
     }
 
     /// The same trouble for another one who waited for the same thing; the log has the source once.
     #[must_use]
     pub fn again(&self) -> Self {
-        Self { kind: self.kind, message: self.message.clone(), field: self.field.clone(), source: None }
+        Self {
+            kind: self.kind,
+            message: self.message.clone(),
+            field: self.field.clone(),
+            outcome: self.outcome.clone(),
+            source: None,
+        }
     }
 
     /// The same trouble, with the field that is wrong.
@@ -126,6 +154,11 @@ impl Error {
         self.field.as_deref()
     }
 
+    /// What a policy came to that was asked on the way, if that is the trouble.
+    pub fn came_to(&self) -> Option<&Checked> {
+        self.outcome.as_deref()
+    }
+
     /// The message with every cause, for the log.
     pub fn chain(&self) -> String {
         let mut res = self.message.clone();
@@ -150,7 +183,7 @@ impl std::error::Error for Error {}
 impl From<FieldError> for Error {
     fn from(error: FieldError) -> Self {
         let field = Some(error.field()).filter(|field| !field.is_empty()).map(str::to_owned);
-        Self { kind: ErrorKind::InvalidInput, message: error.to_string(), field, source: None }
+        Self { kind: ErrorKind::InvalidInput, message: error.to_string(), field, outcome: None, source: None }
     }
 }
 

@@ -1,22 +1,30 @@
 //! The embedded executor: runs one call of one policy.
 //!
-//! Every way to run a policy comes through [`Executor::execute`]: it finds the policy, takes a slot, runs it in the
-//! sandbox, commits what the call wrote to its context, and counts it.
+//! There are two ways in, and every way to run a policy takes one of them. [`Executor::execute`] is for calls that each
+//! have an instance of their own: it finds the policy, takes a slot, and drops the instance with the answer.
+//! [`Executor::drive`] makes one call of an instance that somebody keeps. Both wait for their turn on this executor,
+//! check schemas, run in the sandbox, commit what the call wrote to its context, and count it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use lictor_model::{Limits, Outcome};
-use lictor_sandbox::{Call, CallFacts, Instance, Op, Recorder, Run, Sandbox, run};
+use lictor_sandbox::{
+    Call, CallFacts, HostFunctions, Instance, Op, Policy, Recorder, Run, Sandbox, context::Bucket, run,
+};
 
 use crate::{
     checked::{self, Checked},
     contexts::Contexts,
     error::{Error, ErrorKind},
-    executors::Gate,
+    executors::{Gate, Place},
     policies::{Policies, Ready},
+    shadows::Shadow,
     telemetry::Metrics,
 };
 
@@ -36,7 +44,40 @@ struct Parts {
     call_ids: CallIds,
 }
 
+/// Where a call comes from, as the policy is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// A request to run a policy.
+    #[default]
+    Http,
+    /// A call of a function, or a management command.
+    Function,
+    /// A node of a graph.
+    Graph,
+    /// A job.
+    Job,
+    /// A candidate that runs beside the policy in force.
+    Shadow,
+    /// This server, which asks a policy where something is to run.
+    System,
+}
+
+impl Origin {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Function => "function",
+            Self::Graph => "graph",
+            Self::Job => "job",
+            Self::Shadow => "shadow",
+            Self::System => "system",
+        }
+    }
+}
+
 /// One call as it was asked for.
+#[derive(Clone, Copy, Default)]
 pub struct Request<'a> {
     /// Which policy.
     pub policy_rule_uri: &'a str,
@@ -46,6 +87,43 @@ pub struct Request<'a> {
     pub parameters: Option<&'a str>,
     /// A time-out lower than the policy's.
     pub timeout_ms: Option<u64>,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Whether nothing of it is to last.
+    pub dry_run: bool,
+    /// Whether it waits for its turn for as long as that takes, where others would be told that there is no room.
+    pub waits: bool,
+    /// What it has that other calls of the policy have not.
+    pub with: Option<&'a With>,
+    /// In the place of the policy's own context, which is then neither read nor written.
+    pub context: Option<&'a Arc<Bucket>>,
+}
+
+/// What a call of the server itself adds to a policy.
+#[derive(Clone, Default)]
+pub struct With {
+    /// In the place of the stored settings, JSON text.
+    pub settings: Option<Arc<str>>,
+    /// Functions that the policy may call where it asks for them.
+    pub functions: HostFunctions,
+}
+
+/// One call of an instance that somebody keeps.
+pub struct Drive<'a> {
+    /// The policy of the instance.
+    pub ready: &'a Ready,
+    /// What it may use.
+    pub limits: Limits,
+    /// What is asked.
+    pub op: Op<'a>,
+    /// Whose context it has; a name that no policy has.
+    pub context: &'a str,
+    /// Where the call comes from.
+    pub origin: Origin,
+    /// Whether nothing of it is to last: of its context it gets a copy. The instance is the caller's to throw away.
+    pub dry_run: bool,
+    /// Is told what happens.
+    pub recorder: Arc<dyn Recorder>,
 }
 
 impl Executor {
@@ -73,38 +151,146 @@ impl Executor {
             Some(ready) => ready,
             None => self.parts.policies.ready(request.policy_rule_uri).await?,
         };
+        self.execute_ready(&ready, request).await
+    }
+
+    /// See [`Executor::execute`], of a policy that was found already.
+    pub async fn execute_ready(&self, ready: &Ready, request: &Request<'_>) -> Result<Checked, Error> {
+        match ready.shadow.as_ref().filter(|shadow| shadow.follows(request)) {
+            None => self.execute_alone(ready, request).await,
+            // PERF: boxed, so that the future of a call without a candidate beside it stays small.
+            Some(shadow) => Box::pin(self.execute_beside(shadow, ready, request)).await,
+        }
+    }
+
+    /// Answers as ever, and has the candidate asked the same afterwards.
+    async fn execute_beside(
+        &self,
+        shadow: &Arc<Shadow>,
+        ready: &Ready,
+        request: &Request<'_>,
+    ) -> Result<Checked, Error> {
+        let context = match wants_context(ready) {
+            true => Some(self.parts.contexts.open(request.policy_rule_uri).await?),
+            false => None,
+        };
+        let noted = shadow.note(request, context.as_deref());
+        let checked = self.execute_alone(ready, request).await?;
+        if let Some(noted) = noted {
+            shadow.ask(self, request, noted, &checked);
+        }
+        Ok(checked)
+    }
+
+    async fn execute_alone(&self, ready: &Ready, request: &Request<'_>) -> Result<Checked, Error> {
         let limits = match request.timeout_ms {
             Some(timeout_ms) => ready.limits.with_timeout_at_most(timeout_ms),
             None => ready.limits,
         };
-        // Before the policy's own slot, which a call that waits does not need.
-        let _place = self.parts.gate.enter(limits.timeout()).await?;
-        let _slot = take_slot(&ready)?;
+        let _turn = self.take_turn(ready, &limits, request).await?;
         let op = Op::Eval { parameters: request.parameters, input: request.input };
-        let checked = checked::run(&ready.schemas, op, self.run(&ready, limits, request)).await?;
-        self.parts.metrics.evaluation(&checked.run.outcome, checked.run.usage.wall_us);
-        tell(request.policy_rule_uri, &checked);
+        let checked = checked::run(&ready.schemas, op, self.run(ready, limits, request)).await?;
+        if !request.dry_run {
+            self.count(request.policy_rule_uri, &checked);
+        }
         Ok(checked)
     }
 
+    /// Takes a place among the calls on this executor, and among those of the policy.
+    async fn take_turn(&self, ready: &Ready, limits: &Limits, request: &Request<'_>) -> Result<(Place, Slot), Error> {
+        if request.origin == Origin::Shadow {
+            // Candidates have a bound of their own, so that no call waits for one.
+            return Ok((None, take_slot(ready)?));
+        }
+        if request.waits {
+            // PERF: boxed, so that the future of a call that does not wait stays small.
+            return Box::pin(self.wait_for_turn(ready)).await;
+        }
+        // Before the policy's own slot, which a call that waits does not need.
+        let place = self.parts.gate.enter(limits.timeout()).await?;
+        Ok((place, take_slot(ready)?))
+    }
+
+    /// The other way round: whoever waits long for its policy takes no place meanwhile from calls of others.
+    async fn wait_for_turn(&self, ready: &Ready) -> Result<(Place, Slot), Error> {
+        let slot = match &ready.slots {
+            None => None,
+            // It is never closed.
+            Some(slots) => Arc::clone(slots).acquire_owned().await.ok(),
+        };
+        Ok((self.parts.gate.enter(Duration::MAX).await?, slot))
+    }
+
     async fn run(&self, ready: &Ready, limits: Limits, request: &Request<'_>) -> Result<Run, Error> {
-        let Parts { contexts, sandbox, recorder, call_ids, .. } = &*self.parts;
-        let wants_context = ready.policy.module.uses_context() && ready.policy.grant.context;
-        let context = if wants_context { Some(contexts.open(request.policy_rule_uri).await?) } else { None };
+        let mut instance = match request.with {
+            None => Instance::once(Arc::clone(&ready.policy)),
+            Some(with) => Instance::once(with.policy(&ready.policy)).with_functions(with.functions.clone()),
+        };
+        let drive = Drive {
+            ready,
+            limits,
+            op: Op::Eval { parameters: request.parameters, input: request.input },
+            context: request.policy_rule_uri,
+            origin: request.origin,
+            dry_run: request.dry_run,
+            recorder: Arc::clone(&self.parts.recorder),
+        };
+        self.call(&mut instance, drive, request.context).await
+    }
+
+    /// Makes one call of an instance that somebody keeps, or begins to keep with it.
+    pub async fn drive(&self, instance: &mut Instance, call: Drive<'_>) -> Result<Checked, Error> {
+        let (ready, op) = (call.ready, call.op);
+        let _place = self.parts.gate.enter(call.limits.timeout()).await?;
+        let dry_run = call.dry_run;
+        let checked = checked::run(&ready.schemas, op, self.call(instance, call, None)).await?;
+        if !dry_run {
+            self.count(&ready.policy.uri, &checked);
+        }
+        Ok(checked)
+    }
+
+    async fn call(&self, instance: &mut Instance, call: Drive<'_>, given: Option<&Arc<Bucket>>) -> Result<Run, Error> {
+        let Parts { contexts, sandbox, call_ids, .. } = &*self.parts;
+        let Drive { ready, limits, op, context, origin, dry_run, recorder } = call;
+        let wanted = wants_context(ready) && given.is_none();
+        let context = if wanted { Some(contexts.open(context).await?) } else { None };
         let id = call_ids.next();
         let call = Call {
-            op: Op::Eval { parameters: request.parameters, input: request.input },
+            op,
             limits,
-            facts: CallFacts { id: &id, origin: "http" },
-            context: context.as_ref().map(|context| context.bucket()),
-            recorder: Arc::clone(recorder),
+            facts: CallFacts { id: &id, origin: origin.name() },
+            context: match &context {
+                Some(context) if dry_run => Some(context.copy()),
+                Some(context) => Some(context.bucket()),
+                None => given.filter(|_| wants_context(ready)).cloned(),
+            },
+            dry_run,
+            recorder,
         };
-        let mut instance = Instance::once(Arc::clone(&ready.policy));
-        let run = run(sandbox, &mut instance, call).await?;
-        if let Some(context) = context {
+        let run = run(sandbox, instance, call).await?;
+        if let Some(context) = context.filter(|_| !dry_run) {
             contexts.commit(&context).await?;
         }
         Ok(run)
+    }
+
+    fn count(&self, policy: &str, checked: &Checked) {
+        self.parts.metrics.evaluation(&checked.run.outcome, checked.run.usage.wall_us);
+        tell(policy, checked);
+    }
+}
+
+fn wants_context(ready: &Ready) -> bool {
+    ready.policy.module.uses_context() && ready.policy.grant.context
+}
+
+impl With {
+    fn policy(&self, policy: &Arc<Policy>) -> Arc<Policy> {
+        match &self.settings {
+            None => Arc::clone(policy),
+            Some(settings) => Arc::new(Policy { settings: Arc::clone(settings), ..Policy::clone(policy) }),
+        }
     }
 }
 
@@ -122,7 +308,10 @@ fn tell(policy: &str, checked: &Checked) {
     }
 }
 
-fn take_slot(ready: &Ready) -> Result<Option<tokio::sync::OwnedSemaphorePermit>, Error> {
+/// A place among the running calls of a policy; dropping it makes room.
+type Slot = Option<tokio::sync::OwnedSemaphorePermit>;
+
+fn take_slot(ready: &Ready) -> Result<Slot, Error> {
     let Some(slots) = &ready.slots else { return Ok(None) };
     let busy = |_| {
         Error::new(

@@ -5,6 +5,7 @@
 //! gate       how many calls run at the same time, and who waits
 //! proxy      a call that another executor answers          envelope   what that answers, as what we answer
 //! heartbeats how executors say that they are there
+//! peer       functions and jobs of another executor
 //! ```
 //!
 //! The executor in this process has a record like every other, made when its data directory or database is first used.
@@ -15,6 +16,7 @@ mod entity;
 mod envelope;
 mod gate;
 mod heartbeats;
+mod peer;
 mod proxy;
 
 use std::sync::{
@@ -23,7 +25,7 @@ use std::sync::{
 };
 
 use lictor_loader::Client;
-use lictor_model::{ExecutorDraft, ExecutorId, ExecutorSpec, FieldError, HostUri, Query, Update};
+use lictor_model::{ExecutorDraft, ExecutorId, ExecutorSpec, FieldError, HostUri, Query, Update, json};
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
@@ -149,9 +151,31 @@ impl Executors {
         (id == own.id.as_str() && serving.load(Ordering::Relaxed)) || (id == ALIAS && alias.load(Ordering::Relaxed))
     }
 
+    /// The executor in this process, and where others reach it.
+    pub fn own(&self) -> (&ExecutorId, &HostUri) {
+        (&self.parts.own.id, &self.parts.own.host)
+    }
+
     /// The id of the executor in this process, if it takes calls.
     pub fn serving(&self) -> Result<&ExecutorId, Error> {
         if self.parts.serving.load(Ordering::Relaxed) { Ok(&self.parts.own.id) } else { Err(unknown()) }
+    }
+
+    /// How many calls run on the executor `id`, as far as they come from here, and how many may, if they are counted.
+    pub fn load(&self, id: &str) -> Option<(u64, u64)> {
+        let Parts { own, embedded, proxy, .. } = &*self.parts;
+        let load = if id == own.id.as_str() { embedded.gate().load() } else { proxy.load(id) };
+        load.map(|(running, most)| (number(running), number(most)))
+    }
+
+    /// Every record as clients see it, in the order of their ids.
+    pub async fn records(&self) -> Result<Vec<Map<String, Value>>, Error> {
+        let found = self.query(Query::default()).await?;
+        let read = |text: &String| {
+            let record = json::parse(text).map_err(|error| Error::internal("an executor could not be read", error))?;
+            Ok(record.as_object().cloned().unwrap_or_default())
+        };
+        found.documents.iter().map(read).collect()
     }
 
     /// Who answers calls for the executor `id`.
@@ -170,6 +194,11 @@ impl Executors {
             Some(record) => Ok(Target::Elsewhere(ExecutorDraft::parse(Value::Object(record.document), None)?.spec)),
             None => Err(unknown()),
         }
+    }
+
+    /// That a question which came through `via` would have to be passed on.
+    pub fn circle(&self, via: &str, to: &ExecutorSpec) -> Error {
+        proxy::circle(via, &self.parts.own.id, &to.id)
     }
 
     /// Has another executor answer a call. Returns the body of our answer.
@@ -288,6 +317,10 @@ async fn follow(executors: Executors) {
             tracing::error!(error = error.chain(), "it cannot be seen whether this executor is still registered");
         }
     }
+}
+
+fn number(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
 }
 
 /// The lower of two limits, where 0 is none.

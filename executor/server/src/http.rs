@@ -6,16 +6,23 @@
 
 mod admin;
 mod assets;
+mod batch;
 mod body;
 mod elsewhere;
 mod execute;
 mod executors;
+mod functions;
+mod graphs;
 mod guard;
+mod jobs;
 mod openapi;
+mod options;
+mod peer;
 mod policies;
 mod registry;
 mod reply;
 mod router;
+mod shadows;
 mod wire;
 
 use std::{
@@ -31,7 +38,7 @@ use std::{
 
 use axum::Router;
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
 use tokio::{net::TcpListener, sync::Semaphore};
@@ -50,8 +57,10 @@ const MAX_HEAD: usize = 64 * 1024;
 /// Headers of a request; more is 431.
 const MAX_HEADERS: usize = 100;
 
-/// What answers are made of: ready bytes.
+/// What most answers are made of: ready bytes.
 type Reply = Response<Full<Bytes>>;
+/// An answer as it goes out: ready bytes, or a stream of them.
+type Answer = Response<Either<Full<Bytes>, axum::body::Body>>;
 
 /// The two sockets of a server.
 pub struct Listeners {
@@ -120,7 +129,7 @@ async fn bind(name: &str, address: SocketAddr) -> Result<TcpListener, Error> {
 }
 
 /// Accepts connections until told to quit, then waits for those that are there.
-async fn accept<S, F>(
+async fn accept<S, F, B>(
     listener: TcpListener,
     limit: Arc<Semaphore>,
     service: S,
@@ -128,7 +137,8 @@ async fn accept<S, F>(
     grace: Duration,
 ) where
     S: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
-    F: Future<Output = Result<Reply, Infallible>> + Send + 'static,
+    F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
     let (graceful, http1) = (GracefulShutdown::new(), http1());
     loop {
@@ -215,14 +225,14 @@ impl Pulse {
 }
 
 impl Door {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Reply {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answer {
         match self.admit(request).await {
-            Ok(reply) => reply,
-            Err(error) => reply::refusal(&error),
+            Ok(answer) => answer,
+            Err(error) => reply::refusal(&error).map(Either::Left),
         }
     }
 
-    async fn admit(&self, request: Request<Incoming>) -> Result<Reply, Error> {
+    async fn admit(&self, request: Request<Incoming>) -> Result<Answer, Error> {
         if let Err(error) = self.guard.admit(&request) {
             self.app.metrics.refused();
             return Err(error);
@@ -231,15 +241,16 @@ impl Door {
             return Err(Error::new(ErrorKind::ShuttingDown, "the server is stopping"));
         }
         if execute::executor_id(&request).is_some_and(|id| self.app.executors.is_here(id)) {
-            return execute::answer(&self.app, request, self.max_body).await;
+            return execute::answer(&self.app, request, self.max_body).await.map(|reply| reply.map(Either::Left));
         }
         // PERF: boxed, so that the future of the hot route, which hyper moves for each request, stays small.
         Box::pin(self.route(request)).await
     }
 
-    async fn route(&self, request: Request<Incoming>) -> Result<Reply, Error> {
+    async fn route(&self, request: Request<Incoming>) -> Result<Answer, Error> {
         match self.router.clone().oneshot(request.map(axum::body::Body::new)).await {
-            Ok(response) => reply::collect(response).await,
+            Ok(response) if reply::is_stream(&response) => Ok(response.map(Either::Right)),
+            Ok(response) => Ok(reply::collect(response).await?.map(Either::Left)),
             Err(never) => match never {},
         }
     }

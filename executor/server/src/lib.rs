@@ -2,16 +2,22 @@
 
 pub mod app;
 pub mod assets;
-pub mod checked;
 pub mod cli;
 pub mod config;
 pub mod contexts;
 pub mod error;
 pub mod executor;
 pub mod executors;
+pub mod functions;
+pub mod graphs;
 pub mod http;
+pub mod jobs;
+pub mod placement;
 pub mod policies;
 pub mod registry;
+pub mod shadows;
 pub mod store;
 pub mod system;
 pub mod telemetry;
+
+pub use lictor_sandbox::checked;

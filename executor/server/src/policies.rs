@@ -5,15 +5,18 @@
 //! created, and in the request that needs it otherwise.
 
 mod borrowed;
+mod carried;
 mod entity;
 mod queue;
 mod ready;
+mod shadowed;
+mod snapshot;
 
 use std::sync::Arc;
 
 use lictor_loader::{LoadCode, LoadError, Loader, Wanted};
 use lictor_model::{Capabilities, Draft, Limits, PolicySpec, Query, Schemas, limits::Ceiling, record::PolicyKind};
-use lictor_sandbox::Policy;
+use lictor_sandbox::{Module, Policy};
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -28,6 +31,7 @@ use crate::{
     contexts::Contexts,
     error::{Error, ErrorKind},
     registry::{Changed, Found, Registry},
+    shadows::{Shadow, Shadows},
     store::{Kind, LoadState, PolicyRow, Store},
     system::System,
     telemetry::Metrics,
@@ -64,6 +68,7 @@ struct Parts {
     store: Store,
     loader: Loader,
     contexts: Contexts,
+    shadows: Shadows,
     metrics: Metrics,
     bounds: Bounds,
     /// Where policies come from, if not from the registry here.
@@ -83,6 +88,8 @@ pub struct Ready {
     pub slots: Option<Arc<Semaphore>>,
     /// What its documents must look like.
     pub schemas: Arc<Schemas>,
+    /// The candidate beside it, if it has one.
+    pub shadow: Option<Arc<Shadow>>,
 }
 
 impl Policies {
@@ -99,12 +106,13 @@ impl Policies {
         let (queue, waiting) = Queue::new();
         let registry = Registry::new(store.clone(), PolicyEntity::new(bounds.clone()));
         let borrowed = system.map(|system| Borrowed::new(system, tasks.clone()));
-        let ready = ReadyMap::new();
+        let (ready, tasks) = (ReadyMap::new(), tasks.clone());
+        let shadows = Shadows::start(store.clone(), &tasks);
         let parts =
-            Parts { registry, store, loader, contexts, metrics, bounds, borrowed, ready, queue, tasks: tasks.clone() };
+            Parts { registry, store, loader, contexts, shadows, metrics, bounds, borrowed, ready, queue, tasks };
         let policies = Self { parts: Arc::new(parts) };
         // It begins with the loads that an earlier process did not finish.
-        tasks.spawn(queue::run(policies.clone(), waiting));
+        policies.parts.tasks.spawn(queue::run(policies.clone(), waiting));
         policies
     }
 
@@ -210,6 +218,20 @@ impl Policies {
         }
     }
 
+    /// Whether there is such a policy; it need not be ready, or ever become so.
+    pub async fn must_exist(&self, uri: &str) -> Result<(), Error> {
+        if self.in_memory(uri).is_some() {
+            return Ok(());
+        }
+        match &self.parts.borrowed {
+            None => match self.parts.store.revision(Kind::Policy, uri).await? {
+                Some(_) => Ok(()),
+                None => Err(self.parts.registry.missing(uri)),
+            },
+            Some(borrowed) => Box::pin(borrowed.ready(self.clone(), uri)).await.map(drop),
+        }
+    }
+
     /// Loads a policy that nobody waits for.
     async fn load_ahead(&self, uri: &str) {
         if self.in_memory(uri).is_some() {
@@ -260,7 +282,8 @@ impl Policies {
         if row.load != state || component != known {
             self.parts.store.loaded(uri, revision, component, &state).await?;
         }
-        Ok(Arc::new(loaded?))
+        let shadow = self.parts.shadows.of(uri).await?;
+        Ok(Arc::new(Ready { shadow, ..loaded? }))
     }
 
     async fn load_module(
@@ -281,18 +304,22 @@ impl Policies {
             metered: limits.fuel().is_some(),
         };
         let module = self.parts.loader.load(wanted).await?;
+        self.assemble(spec, module, limits)
+    }
+
+    fn assemble(&self, spec: &PolicySpec, module: Module, limits: Limits) -> Result<Ready, LoadError> {
         module.fits(&limits)?;
         let policy = Policy {
             module,
             uri: spec.uri.as_str().into(),
             settings: spec.settings.as_str().into(),
             parameters: spec.parameters.as_str().into(),
-            grant: Arc::new(bounds.grant(&spec.capabilities)),
+            grant: Arc::new(self.parts.bounds.grant(&spec.capabilities)),
             deterministic: spec.deterministic,
         };
         let slots = usize::try_from(limits.max_concurrency()).ok().filter(|n| 0 < *n);
         let slots = slots.map(|n| Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS))));
-        Ok(Ready { policy: Arc::new(policy), limits, slots, schemas: Arc::clone(&spec.schemas) })
+        Ok(Ready { policy: Arc::new(policy), limits, slots, schemas: Arc::clone(&spec.schemas), shadow: None })
     }
 }
 

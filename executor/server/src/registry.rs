@@ -4,7 +4,6 @@
 //! once, so that all kinds answer alike. A change is made to the revision that it was computed from, and made again on
 //! what somebody else left in between: no change is lost, and none is half of two.
 
-mod kinds;
 mod lean;
 mod search;
 
@@ -13,10 +12,7 @@ use std::{future::Future, sync::Arc};
 use lictor_model::{Entry, FieldError, Query, Update};
 use serde_json::{Map, Value};
 
-pub use self::{
-    kinds::{Functions, Graphs, Jobs},
-    search::Found,
-};
+pub use self::search::Found;
 use crate::{
     error::{Error, ErrorKind},
     store::{Candidate, Kind, Record, Store},

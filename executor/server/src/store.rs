@@ -10,6 +10,8 @@
 //! changes    what other processes change                  leases   which of them has an executor id
 //! assets     the files of assets
 //! heartbeats when executors last said that they are there
+//! functions  what replicas of functions need to be there again
+//! jobs       which job is due when                          shadows  which policy has a candidate beside it
 //! ```
 //!
 //! A record's document is kept whole, as the text it was written as. What was acknowledged survives the end of the
@@ -21,19 +23,23 @@
 //! Values go in as `&[text.into(), 5.into()]` for `$1`, `$2`; texts that users choose pass `terms::encode` on the way
 //! in and `terms::decode` on the way out. Its tables are one more entry of `migrations::MIGRATIONS`.
 
+mod active;
 mod assets;
 mod changes;
 mod chunks;
 mod context;
 mod db;
 mod documents;
+mod functions;
 mod heartbeats;
+mod jobs;
 mod leases;
 mod loads;
 mod location;
 mod migrations;
 mod narrow;
 mod scan;
+mod shadows;
 mod spool;
 mod terms;
 
@@ -42,15 +48,19 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
+pub use active::ActiveJobs;
 pub use assets::AssetFile;
 pub use changes::{Change, Changes};
 pub use context::ContextWrite;
 pub use documents::document_of;
+pub use functions::{KeptCommand, SavedState, context_of};
 pub use heartbeats::Heartbeat;
+pub use jobs::{JobChange, JobDue, JobWrite, NewJob, Stage};
 pub use leases::Lease;
 pub use loads::{LoadState, PolicyRow};
 pub use location::Location;
 pub use scan::{Candidate, Visit};
+pub use shadows::ShadowRow;
 pub use spool::{Spool, Spooled};
 
 use crate::error::Error;

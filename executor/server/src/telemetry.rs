@@ -57,6 +57,7 @@ struct Shared {
     duration: Durations,
     loads: Family<ResultLabel, Counter>,
     instances: Gauge,
+    replicas: Gauge,
     denied: Counter,
 }
 
@@ -126,14 +127,16 @@ impl Metrics {
         let evaluations = outcomes.map(|outcome| by_outcome.get_or_create(&OutcomeLabel { outcome }).clone()).collect();
         let duration = Durations::default();
         let (loads, instances, denied) = (Family::default(), Gauge::default(), Counter::default());
+        let replicas = Gauge::default();
         registry.register("policy_evaluations", "Calls of policies, by outcome", by_outcome);
         let help = "Time of a call from before its instance is made to its answer";
         registry.register_with_unit("policy_evaluation_duration", help, Unit::Seconds, duration.clone());
         registry.register("policy_loads", "Loads of policies, by result", loads.clone());
         registry.register("instances_in_use", "Sandboxes alive", instances.clone());
+        registry.register("function_replicas", "Replicas of functions that are up", replicas.clone());
         registry.register("refused_requests", "Requests refused before they reached a policy", denied.clone());
         registry.register("build", "Which build this is", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        Self { shared: Arc::new(Shared { registry, evaluations, duration, loads, instances, denied }) }
+        Self { shared: Arc::new(Shared { registry, evaluations, duration, loads, instances, replicas, denied }) }
     }
 
     /// Counts a call.
@@ -153,6 +156,11 @@ impl Metrics {
     pub fn load(&self, failed: Option<LoadCode>) {
         let result = failed.map_or("ok", LoadCode::as_str);
         self.shared.loads.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// Says how many replicas of functions are up.
+    pub fn replicas(&self, n: usize) {
+        self.shared.replicas.set(i64::try_from(n).unwrap_or(i64::MAX));
     }
 
     /// Counts a request that was refused before it reached a policy.

@@ -3,6 +3,7 @@
 //!
 //! Run by `tests/bench/registry.sh`. `LICTOR_BIN` is the server that is measured.
 
+#[path = "../client.rs"]
 mod client;
 mod fill;
 mod queries;

@@ -17,7 +17,7 @@ pub(super) fn executor() -> Value {
 pub(super) fn graph() -> Value {
     json!({
         "graph_name": "there", "graph_version": "1.0", "graph_release_tag": "test", "graph_metadata": {"n": "text"},
-        "graph_function_ids": [], "graph_connection_data": {}, "graph_search_tags": [], "graph_description": "",
+        "graph_function_ids": ["a"], "graph_connection_data": {}, "graph_search_tags": [], "graph_description": "",
         "graph_input_schema": {}, "graph_output_schema": {}
     })
 }

@@ -12,11 +12,10 @@ const UPDATE: &str = "LICTOR_UPDATE_DOCS";
 /// Characters of an answer that the table shows.
 const SHOWN: usize = 240;
 
-const HEADER: &str = "# Requests of the registries
+const HEADER: &str = "# Requests of the document
 
-Every request that the document of the policies system makes of its registries, sent as it is printed there, with the
-answer it got. Each answer was compared whole; long ones are shown cut, and what differs from run to run is shown as
-`<uuid>`, `<url>`, `<digest>` or `<text>`. What was expected is said by a heading of that document and, where it leaves
+Every request that the document of the policies system makes, sent as it is printed there, with the answer it got. Each answer was compared whole; long ones are shown cut, and what differs from run to run is shown as
+`<uuid>`, `<url>`, `<digest>`, `<number>`, `<text>` or `<any>`. What was expected is said by a heading of that document and, where it leaves
 something open, by the original's behaviour on the wire (A.2 records, A.3 policies, A.4 executors, A.5 functions,
 A.6 graphs, A.7 jobs, A.9 its client, A.11 assets, A.12 infrastructure).
 
@@ -68,11 +67,6 @@ impl Table {
         &self.client
     }
 
-    /// The requests that follow go to this server.
-    pub(super) fn now_ask(&mut self, client: &Client) {
-        self.client = client.clone();
-    }
-
     /// Begins the requests of one registry.
     pub(super) fn chapter(&mut self, name: &str) {
         write!(
@@ -84,6 +78,11 @@ impl Table {
 
     /// Sends a request, compares its answer, and writes both down.
     pub(super) fn ask(&mut self, case: &Case<'_>) -> Reply {
+        self.ask_as(case.request, case)
+    }
+
+    /// The same, shown as another request, where its path differs from run to run.
+    pub(super) fn ask_as(&mut self, request_shown: &str, case: &Case<'_>) -> Reply {
         let Case { request, body, state, source, status, answer } = case;
         let (method, path) = request.split_once(' ').expect("a request is a method and a path");
         let (reply, name) = match *body {
@@ -104,8 +103,15 @@ impl Table {
         }
         self.wrong.extend(wrong.iter().map(|wrong| format!("{request} ({state}): {wrong}")));
         let shown = shown(answer);
-        writeln!(self.text, "| `{request}` | {name} | {state} | {source} | {status} | `{shown}` |").unwrap();
+        writeln!(self.text, "| `{request_shown}` | {name} | {state} | {source} | {status} | `{shown}` |").unwrap();
         reply
+    }
+
+    /// Writes down what an evaluator was asked and answered, compared like any other answer.
+    pub(super) fn note(&mut self, call: &str, given: &Value, source: &str, expected: &Value, answer: &Value) {
+        self.wrong.extend(differences(expected, answer).iter().map(|wrong| format!("{call}: {wrong}")));
+        let shown = shown(expected);
+        writeln!(self.text, "| {call} | `{given}` | the sample policy | {source} | – | `{shown}` |").unwrap();
     }
 
     /// Notes what is wrong beside the answers.

@@ -1,4 +1,4 @@
-//! The five schemas of a policy record, and how strictly they are taken.
+//! The five schemas of a policy record, or the two of a graph's, and how strictly they are taken.
 
 use serde_json::{Map, Value, json};
 
@@ -73,6 +73,17 @@ impl Schemas {
         reader.stored("policy_settings", res.settings.as_ref())?;
         reader.stored("policy_parameters", res.parameters.as_ref())?;
         Ok((res, reader.warnings))
+    }
+
+    /// The same for a graph, whose record has a schema for what it is given and one for what it answers.
+    pub fn of_graph(document: &Map<String, Value>) -> Result<(Self, Vec<String>), FieldError> {
+        let mode = document.get("schema_mode").map(SchemaMode::parse).transpose()?.unwrap_or_default();
+        let mut reader = Reader { document, mode, budget: Budget::default(), warnings: Vec::new() };
+        if mode == SchemaMode::Off {
+            return Ok((Self { mode, ..Self::default() }, reader.warnings));
+        }
+        let (input, output) = (reader.schema("graph_input_schema")?, reader.schema("graph_output_schema")?);
+        Ok((Self { mode, input, output, ..Self::default() }, reader.warnings))
     }
 
     /// Whether nothing is ever checked against them.

@@ -35,6 +35,7 @@ use wasmtime_wasi_http::{
 };
 
 use crate::{
+    log::Level,
     recorder::{Canned, Recorder},
     state::{State, Stopped},
 };
@@ -103,10 +104,15 @@ impl State {
         request: Resource<HostOutgoingRequest>,
         options: Option<Resource<wasi::RequestOptions>>,
     ) -> HttpResult<Resource<HostFutureIncomingResponse>> {
-        let origin =
-            requested_origin(self.table.get(&request).map_err(trap)?).ok_or(wasi::ErrorCode::HttpRequestUriInvalid)?;
+        let asked = self.table.get(&request).map_err(trap)?;
+        let (origin, safe) = (requested_origin(asked), is_safe(&asked.method));
+        let origin = origin.ok_or(wasi::ErrorCode::HttpRequestUriInvalid)?;
         if !self.grant.permits_http(&origin) {
             self.log.denied(&format!("`capabilities.http` with `{origin}`"));
+            return Err(wasi::ErrorCode::HttpRequestDenied.into());
+        }
+        if self.dry_run && !safe {
+            self.log.say(Level::Warn, "dry run", "a request is not sent: its method may change something elsewhere");
             return Err(wasi::ErrorCode::HttpRequestDenied.into());
         }
         self.hooks.take_request().map_err(trap)?;
@@ -129,6 +135,11 @@ fn requested_origin(request: &HostOutgoingRequest) -> Option<Origin> {
     let url = Url::parse(&format!("{scheme}://{authority}/")).ok()?;
     let bare = url.username().is_empty() && url.password().is_none() && url.path() == "/" && url.query().is_none();
     if bare { Origin::of(&url) } else { None }
+}
+
+/// Whether a method promises to change nothing (RFC 9110, section 9.2.1).
+fn is_safe(method: &wasi::Method) -> bool {
+    matches!(method, wasi::Method::Get | wasi::Method::Head | wasi::Method::Options | wasi::Method::Trace)
 }
 
 impl Hooks {

@@ -10,16 +10,18 @@ use crate::{
     state::State,
 };
 
-/// What a guest holds when it has opened its context.
+/// What a guest holds when it has opened its context. Which bucket that is, each call says anew: an instance that
+/// stays may keep this for longer than its context stays in memory.
 #[expect(unreachable_pub, reason = "the bindings re-export it")]
-pub struct Opened(Arc<Bucket>);
+pub struct Opened;
 
 /// Keys in one answer of `list-keys`.
 const PAGE: usize = 1000;
 
 impl State {
     fn bucket(&self, opened: &Resource<Opened>) -> Result<Arc<Bucket>> {
-        Ok(Arc::clone(&self.table.get(opened)?.0))
+        self.table.get(opened)?;
+        self.context.clone().ok_or_else(|| wasmtime::format_err!("the context of this call is not there"))
     }
 }
 
@@ -34,12 +36,11 @@ impl Host for State {
         if !identifier.is_empty() {
             return Ok(Err(Error::NoSuchStore));
         }
-        let granted = self.context.clone().filter(|_| self.grant.context);
-        let Some(bucket) = granted else {
+        if self.context.is_none() || !self.grant.context {
             self.log.denied("`capabilities.context`");
             return Ok(Err(Error::AccessDenied));
-        };
-        Ok(Ok(self.table.push(Opened(bucket))?))
+        }
+        Ok(Ok(self.table.push(Opened)?))
     }
 }
 

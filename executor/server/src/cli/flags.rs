@@ -4,10 +4,10 @@ use std::{path::PathBuf, str::FromStr, sync::Arc};
 
 use clap::Args;
 use lictor_model::{
-    Capabilities, Limits, LimitsSpec, Origin, SchemaMode, Schemas, Violation, address::AllowPrivate, field::shorten,
+    Capabilities, Limits, LimitsSpec, Origin, Schemas, Violation, address::AllowPrivate, field::shorten,
     limits::Ceiling,
 };
-use lictor_sandbox::{Module, Policy};
+use lictor_sandbox::{Module, Policy, checked};
 use serde_json::json;
 
 use super::{Failure, document::Document, print, source::Found};
@@ -149,13 +149,10 @@ impl RunFlags {
         settings: Option<&str>,
         parameters: Option<&str>,
     ) -> Result<Vec<Violation>, Failure> {
-        let mut res = settings.map_or_else(Vec::new, |settings| schemas.settings(settings));
-        res.extend(parameters.into_iter().flat_map(|parameters| schemas.parameters(parameters)));
-        if schemas.mode() == SchemaMode::Enforce && !res.is_empty() {
-            let listed = res.iter().map(Violation::to_string).collect::<Vec<_>>().join("; ");
-            return Err(Failure::Usage(format!("the policy's schemas do not allow this: {listed}")));
-        }
-        Ok(res)
+        checked::construction(schemas, settings, parameters).map_err(|stop| {
+            let listed = stop.violations.iter().map(Violation::to_string).collect::<Vec<_>>().join("; ");
+            Failure::Usage(format!("the policy's schemas do not allow this: {listed}"))
+        })
     }
 
     /// The policy as it is run: `module` under the record and the flags.

@@ -83,7 +83,7 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
 /// A call of a command. Nothing keeps its context but the caller.
 pub(super) fn call<'a>(op: Op<'a>, limits: Limits, context: &Arc<Bucket>, recorder: &Arc<dyn Recorder>) -> Call<'a> {
     let facts = CallFacts { id: "cli", origin: "cli" };
-    Call { op, limits, facts, context: Some(Arc::clone(context)), recorder: Arc::clone(recorder) }
+    Call { op, limits, facts, context: Some(Arc::clone(context)), dry_run: false, recorder: Arc::clone(recorder) }
 }
 
 /// Passes on what the guest says, on standard error.

@@ -4,14 +4,19 @@
 //! any status, and ours, whose failures have a `code` besides. What they decided is passed on as it is; what they
 //! refused becomes the same refusal of ours; what cannot be understood is nobody's decision.
 
+mod outcome;
+
 use std::borrow::Cow;
 
 use lictor_loader::{Answer, LoadCode};
 use lictor_model::{StopKind, json};
 use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::{Map, Value, value::RawValue};
 
-use crate::error::{Error, ErrorKind};
+use crate::{
+    checked::Checked,
+    error::{Error, ErrorKind},
+};
 
 /// The longest text of another executor's in a message, in characters.
 const MAX_MESSAGE: usize = 2000;
@@ -33,33 +38,75 @@ struct Envelope<'a> {
     usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
     warnings: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    failure: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    violations: Option<&'a RawValue>,
 }
 
 /// The body of our answer to what the executor called `name` answered.
 pub(super) fn read(name: &str, answer: &Answer) -> Result<String, Error> {
-    let garbage = |why: String| {
-        let what = format!("{name} answered with status {} and no answer of an executor: {why}", answer.status);
-        Error::new(ErrorKind::Unreachable, what)
-    };
-    let text = str::from_utf8(&answer.body).map_err(|_| garbage("it is not UTF-8".into()))?;
-    json::check_depth(text.as_bytes()).map_err(|error| garbage(format!("it {error}")))?;
-    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| garbage(error.to_string()))?;
+    let (text, envelope) = decided(name, answer)?;
+    Ok(if envelope.success { envelope.passed_on() } else { text.trim_ascii().to_owned() })
+}
+
+/// What came of a call that it made.
+pub(super) fn read_checked(name: &str, answer: &Answer) -> Result<Checked, Error> {
+    let (_, envelope) = decided(name, answer)?;
+    Ok(outcome::of(&envelope))
+}
+
+/// Everything that it answered, be it a success or what a policy came to.
+pub(super) fn read_whole(name: &str, answer: &Answer) -> Result<Map<String, Value>, Error> {
+    let (text, _) = decided(name, answer)?;
+    match json::parse(text) {
+        Ok(Value::Object(whole)) => Ok(whole),
+        _ => Err(garbage(name, answer, "it is no object")),
+    }
+}
+
+/// What is under `data` of its success, or its `message`. What a policy came to instead is an error.
+pub(super) fn read_data(name: &str, answer: &Answer) -> Result<Value, Error> {
+    let (_, envelope) = decided(name, answer)?;
+    if !envelope.success {
+        return Err(Error::outcome(outcome::of(&envelope)));
+    }
+    let mut whole = read_whole(name, answer)?;
+    let data = whole.shift_remove("data").or_else(|| whole.shift_remove("message"));
+    Ok(data.unwrap_or_default())
+}
+
+/// Its answer, if something was decided: it is a success, or what a policy came to.
+fn decided<'a>(name: &str, answer: &'a Answer) -> Result<(&'a str, Envelope<'a>), Error> {
+    let text = str::from_utf8(&answer.body).map_err(|_| garbage(name, answer, "it is not UTF-8"))?;
+    json::check_depth(text.as_bytes()).map_err(|error| garbage(name, answer, &format!("it {error}")))?;
+    let envelope: Envelope<'_> =
+        serde_json::from_str(text).map_err(|error| garbage(name, answer, &error.to_string()))?;
     if envelope.success {
-        return Ok(envelope.passed_on());
+        return Ok((text, envelope));
     }
     match envelope.code.as_deref() {
-        Some(code) if is_outcome(code) && envelope.data.is_some() => Ok(text.trim_ascii().to_owned()),
+        Some(code) if is_outcome(code) && envelope.data.is_some() => Ok((text, envelope)),
         Some(code) => Err(refused(name, code, &envelope)),
         None => Err(failed(name, answer.status, &envelope)),
     }
 }
 
+fn garbage(name: &str, answer: &Answer, why: &str) -> Error {
+    let what = format!("{name} answered with status {} and no answer of an executor: {why}", answer.status);
+    Error::new(ErrorKind::Unreachable, what)
+}
+
 impl Envelope<'_> {
-    /// The success as we say it. The original takes `message` where there is no `data`.
-    fn passed_on(&self) -> String {
+    /// What is answered, as JSON text. The original takes `message` where there is no `data`.
+    fn output(&self) -> String {
         let message = self.message.as_ref().map(Value::to_string);
-        let data = self.data.map(RawValue::get).or(message.as_deref()).unwrap_or("null");
-        let mut res = format!(r#"{{"success":true,"data":{data}"#);
+        self.data.map(|data| data.get().to_owned()).or(message).unwrap_or_else(|| "null".into())
+    }
+
+    /// The success as we say it.
+    fn passed_on(&self) -> String {
+        let mut res = format!(r#"{{"success":true,"data":{}"#, self.output());
         for (name, value) in [("usage", self.usage), ("warnings", self.warnings)] {
             if let Some(value) = value {
                 res.push_str(&format!(r#","{name}":{}"#, value.get()));
@@ -164,6 +211,23 @@ mod tests {
         check(202, outcome, Ok(outcome));
         let own = r#"{"success":false,"code":"policy_error","message":"m","data":{},"failure":{"code":"x"}}"#;
         check(200, own, Ok(own));
+    }
+
+    #[test]
+    fn everything_of_an_answer_can_be_had() {
+        let body = r#"{"success":true,"data":1,"replicas":[{"replica":0,"data":1}]}"#;
+        let answer = |body: &str| Answer { status: 200, etag: None, retry_after: None, body: body.to_owned().into() };
+        assert_eq!(Value::Object(read_whole("e", &answer(body)).unwrap()).to_string(), body);
+        for (body, data) in [(body, "1"), (r#"{"success":true,"message":"done"}"#, r#""done""#)] {
+            assert_eq!(read_data("e", &answer(body)).unwrap().to_string(), data);
+        }
+        let stopped = r#"{"success":false,"code":"trap","message":"m","data":{"success":false}}"#;
+        assert_eq!(Value::Object(read_whole("e", &answer(stopped)).unwrap()).to_string(), stopped);
+        assert_eq!(read_data("e", &answer(stopped)).unwrap_err().kind(), ErrorKind::Outcome);
+        assert_eq!(
+            read_whole("e", &answer(r#"{"success":false,"error":"no"}"#)).unwrap_err().kind(),
+            ErrorKind::Upstream
+        );
     }
 
     #[test]

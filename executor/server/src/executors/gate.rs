@@ -51,6 +51,12 @@ impl Gate {
         self.slots.load().as_ref().is_some_and(|slots| slots.free.available_permits() == 0)
     }
 
+    /// How many calls run, and how many may, if they are counted.
+    pub fn load(&self) -> Option<(usize, usize)> {
+        let slots = self.slots.load_full()?;
+        Some((slots.limit.saturating_sub(slots.free.available_permits()), slots.limit))
+    }
+
     /// Takes a place, waiting for one no longer than `patience`.
     pub async fn enter(&self, patience: Duration) -> Result<Place, Error> {
         let Some(slots) = self.slots.load_full() else { return Ok(None) };
@@ -103,9 +109,11 @@ mod tests {
     async fn lets_in_as_many_as_its_limit_and_the_next_when_one_leaves() {
         let gate = Arc::new(Gate::default());
         assert!(gate.enter(SHORT).await.unwrap().is_none());
+        assert_eq!(gate.load(), None);
         gate.set(2);
         let (first, _second) = (gate.enter(SHORT).await.unwrap(), gate.enter(SHORT).await.unwrap());
         assert!(gate.is_full());
+        assert_eq!(gate.load(), Some((2, 2)));
         assert_eq!(gate.enter(SHORT).await.unwrap_err().kind(), ErrorKind::Busy);
         let waiting = tokio::spawn({
             let gate = Arc::clone(&gate);

@@ -1,7 +1,7 @@
-//! A call that another executor answers.
+//! What another executor is asked, and a call that it answers.
 //!
-//! It is passed on by the executor's own API, the same for the original's and for ours: `POST <host>/execute_policy`
-//! with three fields, each the text that the caller sent. Two headers say more to one of ours: for whom the call is, so
+//! It is asked by the executor's own API, the same for the original's and for ours. A call is passed on to
+//! `POST <host>/execute_policy` with three fields, each the text that the caller sent. Two headers say more to one of ours: for whom the call is, so
 //! that a wrong host is noticed, and through whom it came. A server that would have to pass on such a call refuses it,
 //! so that no circle of records becomes a circle of calls.
 //!
@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use lictor_loader::{Ask, Client, client::Method};
+use lictor_loader::{Answer, Ask, Client, client::Method};
 use lictor_model::{ExecutorId, ExecutorSpec, field::shorten, limits::Ceiling};
 
 use super::{
@@ -58,7 +58,18 @@ pub struct Forward<'a> {
     pub via: Option<&'a str>,
 }
 
-/// Passes calls on.
+/// What another executor is asked.
+pub(super) struct Question<'a> {
+    pub(super) method: Method,
+    /// With its query.
+    pub(super) path: &'a str,
+    /// JSON.
+    pub(super) body: Option<Bytes>,
+    /// How long what is asked may take there.
+    pub(super) patience: Duration,
+}
+
+/// Asks other executors.
 pub(super) struct Proxy {
     own: ExecutorId,
     client: Client,
@@ -106,34 +117,52 @@ impl Proxy {
     /// Has the executor `to` answer a call. Returns the body of our answer.
     pub(super) async fn forward(&self, to: &ExecutorSpec, call: Forward<'_>) -> Result<String, Error> {
         if let Some(via) = call.via {
-            let (via, own, id) = (shorten(via, 200), &self.own, &to.id);
-            let why = format!(
-                "this call came through `{via}`, and `{own}` would have to pass it on to `{id}`: an executor must be registered where it is, not at another system"
-            );
-            return Err(Error::new(ErrorKind::Conflict, why));
+            return Err(circle(via, &self.own, &to.id));
         }
-        let timeout = call.timeout_ms.map_or(self.limits.timeout, Duration::from_millis).min(self.limits.timeout);
+        let timeout = self.timeout(call.timeout_ms);
         let _place = self.enter(to, timeout).await?;
-        let (id, name) = (to.id.as_str(), format!("the executor `{}`", to.id));
         let query = call.query.map(|query| format!("?{query}")).unwrap_or_default();
+        let path = format!("/execute_policy{query}");
+        let question = Question { method: Method::POST, path: &path, body: Some(call.body), patience: timeout };
+        self.ask(to, question, envelope::read).await
+    }
+
+    /// The time that a call may take, with its own limit or without.
+    pub(super) fn timeout(&self, timeout_ms: Option<u64>) -> Duration {
+        timeout_ms.map_or(self.limits.timeout, Duration::from_millis).min(self.limits.timeout)
+    }
+
+    /// Asks the executor `to`, notes whether it could be asked, and reads its answer by `read`, which is told its name.
+    pub(super) async fn ask<T>(
+        &self,
+        to: &ExecutorSpec,
+        question: Question<'_>,
+        read: impl FnOnce(&str, &Answer) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let (id, name) = (to.id.as_str(), format!("the executor `{}` at {}", to.id, to.host));
         let ask = Ask {
-            method: Method::POST,
-            url: &format!("{}/execute_policy{query}", to.host),
+            method: question.method,
+            url: &format!("{}{}", to.host, question.path),
             headers: &[(VIA, self.own.as_str()), (FOR, id)],
-            body: Some(call.body),
-            deadline: Instant::now() + timeout.saturating_add(MARGIN),
+            body: question.body,
+            deadline: Instant::now() + question.patience.saturating_add(MARGIN),
             max_bytes: self.limits.bytes,
         };
         let answered = self.client.ask(ask).await;
-        let answered =
-            answered.map_err(|why| Error::new(ErrorKind::Unreachable, format!("{name} at {} {why}", to.host)));
-        let read = answered.and_then(|answer| envelope::read(&format!("{name} at {}", to.host), &answer));
+        let answered = answered.map_err(|why| Error::new(ErrorKind::Unreachable, format!("{name} {why}")));
+        let read = answered.and_then(|answer| read(&name, &answer));
         let reached = read.as_ref().err().is_none_or(|error| error.kind() != ErrorKind::Unreachable);
         self.judged.note(id, reached);
         read
     }
 
-    async fn enter(&self, to: &ExecutorSpec, patience: Duration) -> Result<Place, Error> {
+    /// How many of the calls that were passed on to the executor `id` run, and how many may, if they are counted.
+    pub(super) fn load(&self, id: &str) -> Option<(usize, usize)> {
+        lock(&self.gates).get(id).and_then(|gate| gate.load())
+    }
+
+    /// Waits until another call may be made of the executor `to`.
+    pub(super) async fn enter(&self, to: &ExecutorSpec, patience: Duration) -> Result<Place, Error> {
         if to.max_processes == 0 {
             return Ok(None);
         }
@@ -149,6 +178,15 @@ impl Proxy {
         gate.set(to.max_processes);
         gate.enter(patience).await
     }
+}
+
+/// That a question would go round in a circle.
+pub(super) fn circle(via: &str, own: &ExecutorId, to: &ExecutorId) -> Error {
+    let via = shorten(via, 200);
+    let why = format!(
+        "this call came through `{via}`, and `{own}` would have to pass it on to `{to}`: an executor must be registered where it is, not at another system"
+    );
+    Error::new(ErrorKind::Conflict, why)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

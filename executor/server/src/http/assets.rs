@@ -40,7 +40,7 @@ pub(super) fn routes() -> OpenApiRouter<Routes> {
 
 /// Failures have a status of their own here, as the original's have.
 fn answer(result: Result<Reply, Error>) -> Response {
-    let reply = result.unwrap_or_else(|error| reply::asset_refusal(&error));
+    let reply = result.unwrap_or_else(|error| reply::refusal_told_twice(&error));
     reply.map(Body::new).into_response()
 }
 

@@ -14,10 +14,44 @@ use crate::error::{Error, ErrorKind};
 /// How long a body may take to come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Reads a JSON object as text: the right media type, within `max` bytes, UTF-8, not nested too deeply.
+/// Reads a JSON object as text, see [`unchecked`].
 ///
 /// Its start is looked at here because what reads it behind would also take a list, as the fields in their order.
 pub(super) async fn read_text<B>(request: Request<B>, max: usize) -> Result<String, Error>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let text = unchecked(request, max).await?;
+    if !text.trim_ascii_start().starts_with('{') {
+        check(&text)?;
+        return Err(FieldError::new("", "the body must be a JSON object").into());
+    }
+    Ok(text)
+}
+
+/// Reads any JSON value as text.
+pub(super) async fn read_any<B>(request: Request<B>, max: usize) -> Result<String, Error>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let text = unchecked(request, max).await?;
+    check(&text)?;
+    Ok(text)
+}
+
+fn check(text: &str) -> Result<(), Error> {
+    json::check(text).map_err(not_json)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "is given to `map_err`")]
+fn not_json(error: json::JsonError) -> Error {
+    Error::new(ErrorKind::NotJson, format!("the body {error}"))
+}
+
+/// Reads what may be JSON: the right media type, within `max` bytes, UTF-8, not nested too deeply.
+async fn unchecked<B>(request: Request<B>, max: usize) -> Result<String, Error>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -26,12 +60,7 @@ where
     let bytes = read(request.into_body(), max).await?;
     let text =
         String::from_utf8(bytes.into()).map_err(|_| Error::new(ErrorKind::NotJson, "the body is not valid UTF-8"))?;
-    let not_json = |error| Error::new(ErrorKind::NotJson, format!("the body {error}"));
     json::check_depth(text.as_bytes()).map_err(not_json)?;
-    if !text.trim_ascii_start().starts_with('{') {
-        json::check(&text).map_err(not_json)?;
-        return Err(FieldError::new("", "the body must be a JSON object").into());
-    }
     Ok(text)
 }
 

@@ -6,7 +6,10 @@ use axum::{
     response::Response,
 };
 
-use super::router::{answer, answer_by_status};
+use super::{
+    peer::about,
+    router::{answer, answer_by_status},
+};
 use crate::system::System;
 
 /// The first parts of the paths of registries.
@@ -16,7 +19,8 @@ const REGISTRIES: [&str; 10] =
 /// Refuses what only the system can answer, and says where that is.
 pub(super) async fn refuse(State(system): State<System>, path: MatchedPath, request: Request, next: Next) -> Response {
     let path = path.as_str();
-    if !is_of_a_registry(path) {
+    // Each executor keeps the functions that it has, and the jobs that it was given.
+    if !is_of_a_registry(path) || about(path).is_some() {
         return next.run(request).await;
     }
     let refused = Err(system.not_here());
@@ -25,7 +29,7 @@ pub(super) async fn refuse(State(system): State<System>, path: MatchedPath, requ
 
 fn is_of_a_registry(path: &str) -> bool {
     let first = path.split('/').nth(1).unwrap_or_default();
-    REGISTRIES.contains(&first) && !path.ends_with("/execute_policy")
+    REGISTRIES.contains(&first) && !path.contains("/execute_policy")
 }
 
 /// Whether failures of the route have a status of their own.
@@ -47,6 +51,7 @@ mod tests {
         for (path, registry) in [
             ("/execute_policy", false),
             ("/executor/{executor_id}/execute_policy", false),
+            ("/executor/{executor_id}/execute_policy/batch", false),
             ("/openapi.json", false),
             ("/policy", true),
             ("/executor/{executor_id}", true),

@@ -13,6 +13,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     Reply, body,
     openapi::{ByStatus, ExecutorId, RunAnswer, RunBody, RunOptions},
+    options::Options,
     reply,
     router::{Named, Routes, answer_by_status},
 };
@@ -35,15 +36,8 @@ struct Body<'a> {
 }
 
 /// Tells a field that is `null` from one that is not there.
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+pub(super) fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
-}
-
-/// What the query string asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Options {
-    usage: bool,
-    timeout_ms: Option<u64>,
 }
 
 /// The executor's id, if the request is for this route.
@@ -93,11 +87,7 @@ async fn execute_policy(State(routes): State<Routes>, Named(id): Named, request:
 async fn execute_here(State(routes): State<Routes>, request: axum::extract::Request) -> Response {
     answer_by_status(
         async {
-            let own = routes.app.executors.serving()?;
-            if let Some(expected) = header(&request, executors::FOR).filter(|expected| *expected != own.as_str()) {
-                let why = format!("this executor is `{own}`, the caller expected `{}`", shorten(expected, 100));
-                return Err(Error::new(ErrorKind::Conflict, why));
-            }
+            for_this_executor(&routes.app, &request)?;
             let mut reply = answer(&routes.app, request, routes.max_body).await?;
             *reply.status_mut() = StatusCode::ACCEPTED;
             Ok(reply)
@@ -106,9 +96,21 @@ async fn execute_here(State(routes): State<Routes>, request: axum::extract::Requ
     )
 }
 
+/// Whether the executor in this process takes what is asked of it, and is the one that it is for.
+pub(super) fn for_this_executor<B>(app: &App, request: &Request<B>) -> Result<(), Error> {
+    let own = app.executors.serving()?;
+    match header(request, executors::FOR).filter(|expected| *expected != own.as_str()) {
+        None => Ok(()),
+        Some(expected) => {
+            let why = format!("this executor is `{own}`, the caller expected `{}`", shorten(expected, 100));
+            Err(Error::new(ErrorKind::Conflict, why))
+        }
+    }
+}
+
 /// Reads the request and has another executor answer it.
 async fn pass_on(routes: &Routes, to: &ExecutorSpec, request: axum::extract::Request) -> Result<Reply, Error> {
-    let options = Options::parse(request.uri().query())?;
+    let options = Options::parse(request.uri().query(), &[])?;
     let query = request.uri().query().map(str::to_owned);
     let via = header(&request, executors::VIA).map(str::to_owned);
     let text = body::read_text(request, routes.max_body).await?;
@@ -123,7 +125,7 @@ async fn pass_on(routes: &Routes, to: &ExecutorSpec, request: axum::extract::Req
 }
 
 /// The value of a header; one that is no text is still one.
-fn header<'a, B>(request: &'a Request<B>, name: &str) -> Option<&'a str> {
+pub(super) fn header<'a, B>(request: &'a Request<B>, name: &str) -> Option<&'a str> {
     request.headers().get(name).map(|value| value.to_str().unwrap_or("?"))
 }
 
@@ -133,7 +135,7 @@ where
     B: HttpBody<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let options = Options::parse(request.uri().query())?;
+    let options = Options::parse(request.uri().query(), &[])?;
     let text = body::read_text(request, max_body).await?;
     let body: Body<'_> = serde_json::from_str(&text).map_err(|error| not_a_request(&error))?;
     let uri = body.uri()?;
@@ -143,81 +145,51 @@ where
         input: input.get(),
         parameters: body.parameters()?,
         timeout_ms: options.timeout_ms,
+        dry_run: options.dry_run,
+        ..executor::Request::default()
     };
     let checked = app.executor.execute(&request).await?;
     Ok(reply::run(&checked, options.usage))
 }
 
-fn not_a_request(error: &serde_json::Error) -> Error {
+pub(super) fn not_a_request(error: &serde_json::Error) -> Error {
     Error::new(ErrorKind::NotJson, format!("the body is not a request to run a policy: {error}"))
 }
 
-fn required(field: &str) -> Error {
+pub(super) fn required(field: &str) -> Error {
     FieldError::new(field, "is required").into()
 }
 
 impl<'a> Body<'a> {
     fn uri(&self) -> Result<Cow<'a, str>, Error> {
-        let raw = self.policy_rule_uri.ok_or_else(|| required("policy_rule_uri"))?.get();
-        // PERF: borrowed, as a uri has nothing to unescape.
-        let borrowed: Option<&str> = serde_json::from_str(raw).ok();
-        let text = borrowed.map(Cow::Borrowed).or_else(|| serde_json::from_str(raw).map(Cow::Owned).ok());
-        text.ok_or_else(|| {
-            FieldError::new("policy_rule_uri", format!("must be a string, not `{}`", shorten(raw, 40))).into()
-        })
+        uri(self.policy_rule_uri)
     }
 
-    /// The call's own parameters; `null` stands for none, as in the original.
     fn parameters(&self) -> Result<Option<&'a str>, Error> {
-        match self.parameters.map(RawValue::get) {
-            None | Some("null") => Ok(None),
-            Some(raw) if raw.starts_with('{') => Ok(Some(raw)),
-            Some(raw) => {
-                Err(FieldError::new("parameters", format!("must be an object or null, not `{}`", shorten(raw, 40)))
-                    .into())
-            }
+        parameters(self.parameters)
+    }
+}
+
+/// What a body says of which policy is meant.
+pub(super) fn uri(raw: Option<&RawValue>) -> Result<Cow<'_, str>, Error> {
+    let raw = raw.ok_or_else(|| required("policy_rule_uri"))?.get();
+    // PERF: borrowed, as a uri has nothing to unescape.
+    let borrowed: Option<&str> = serde_json::from_str(raw).ok();
+    let text = borrowed.map(Cow::Borrowed).or_else(|| serde_json::from_str(raw).map(Cow::Owned).ok());
+    text.ok_or_else(|| {
+        FieldError::new("policy_rule_uri", format!("must be a string, not `{}`", shorten(raw, 40))).into()
+    })
+}
+
+/// The call's own parameters; `null` stands for none, as in the original.
+pub(super) fn parameters(raw: Option<&RawValue>) -> Result<Option<&str>, Error> {
+    match raw.map(RawValue::get) {
+        None | Some("null") => Ok(None),
+        Some(raw) if raw.starts_with('{') => Ok(Some(raw)),
+        Some(raw) => {
+            Err(FieldError::new("parameters", format!("must be an object or null, not `{}`", shorten(raw, 40))).into())
         }
     }
-}
-
-impl Options {
-    fn parse(query: Option<&str>) -> Result<Self, Error> {
-        let mut res = Self::default();
-        for (name, value) in
-            query.into_iter().flat_map(|query| query.split('&')).filter(|pair| !pair.is_empty()).map(split)
-        {
-            match name {
-                "usage" => res.usage = flag(name, value)?,
-                "dry_run" if !flag(name, value)? => {}
-                "dry_run" => {
-                    return Err(Error::new(ErrorKind::NotAvailable, "dry runs are not available in this version"));
-                }
-                "timeout_ms" => res.timeout_ms = Some(milliseconds(value)?),
-                _ => {
-                    let why = "is not an option of this route: there are `usage`, `dry_run` and `timeout_ms`";
-                    return Err(FieldError::new(shorten(name, 40), why).into());
-                }
-            }
-        }
-        Ok(res)
-    }
-}
-
-fn split(pair: &str) -> (&str, &str) {
-    pair.split_once('=').unwrap_or((pair, ""))
-}
-
-fn flag(name: &str, value: &str) -> Result<bool, Error> {
-    match value {
-        "1" | "true" => Ok(true),
-        "0" | "false" => Ok(false),
-        _ => Err(FieldError::new(name, "must be 1 or 0").into()),
-    }
-}
-
-fn milliseconds(value: &str) -> Result<u64, Error> {
-    let n = value.parse().ok().filter(|n| 0 < *n);
-    n.ok_or_else(|| FieldError::new("timeout_ms", "must be a whole number of milliseconds, at least 1").into())
 }
 
 #[cfg(test)]
@@ -238,23 +210,6 @@ mod tests {
             ("POST", "/executor/execute_policy"),
         ] {
             assert_eq!(id(method, path), None, "{method} {path}");
-        }
-    }
-
-    #[test]
-    fn options_are_known_ones_with_known_values() {
-        assert_eq!(
-            Options::parse(Some("usage=1&timeout_ms=50")).unwrap(),
-            Options { usage: true, timeout_ms: Some(50) }
-        );
-        assert_eq!(Options::parse(None).unwrap(), Options::default());
-        for (query, field) in [
-            ("usage=yes", "usage"),
-            ("timeout_ms=-1", "timeout_ms"),
-            ("timeout_ms=0", "timeout_ms"),
-            ("trace=1", "trace"),
-        ] {
-            assert_eq!(Options::parse(Some(query)).unwrap_err().field(), Some(field), "{query}");
         }
     }
 }

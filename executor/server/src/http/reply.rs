@@ -5,6 +5,7 @@
 //! original does; clients of theirs look at `success`.
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{HeaderMap, Response, StatusCode, header};
 use lictor_model::{Digest, Outcome, Usage, Violation};
@@ -28,6 +29,7 @@ fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorKind::NoRoute | ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::Method => StatusCode::METHOD_NOT_ALLOWED,
+        ErrorKind::Outcome => StatusCode::OK,
         ErrorKind::Conflict => StatusCode::CONFLICT,
         ErrorKind::Busy => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
@@ -71,8 +73,8 @@ pub(super) fn registry_refusal(error: &Error) -> Reply {
     refuse(error, status)
 }
 
-/// A refusal as the registry of assets gives it: clients of the original's read `error`.
-pub(super) fn asset_refusal(error: &Error) -> Reply {
+/// A refusal where clients of the original read `error`: its registry of assets, and the executor's own API.
+pub(super) fn refusal_told_twice(error: &Error) -> Reply {
     refuse_as(error, status(error.kind()), true)
 }
 
@@ -82,6 +84,41 @@ fn refuse(error: &Error, status: StatusCode) -> Reply {
 
 /// `twice` gives the message under `error` too.
 fn refuse_as(error: &Error, status: StatusCode, twice: bool) -> Reply {
+    if let Some(checked) = error.came_to() {
+        return run(checked, false);
+    }
+    let mut body = refusal_body(error);
+    if twice && let Value::Object(body) = &mut body {
+        body.extend(body.get("message").cloned().map(|message| ("error".to_owned(), message)));
+    }
+    refused(error, status, body.to_string())
+}
+
+/// A refusal with the status that the kind has on execution routes, and more in its body: members as text, which stays as
+/// it is.
+pub(super) fn refusal_with(error: &Error, more: &[(&str, String)]) -> Reply {
+    let mut body = refusal_body(error).to_string();
+    body.truncate(body.len().saturating_sub(1));
+    for (name, value) in more {
+        body.push_str(&format!(r#","{name}":{value}"#));
+    }
+    body.push('}');
+    refused(error, status(error.kind()), body)
+}
+
+fn refused(error: &Error, status: StatusCode, body: String) -> Reply {
+    let mut reply = with_status(status, body);
+    if matches!(error.kind(), ErrorKind::Busy | ErrorKind::ShuttingDown) {
+        reply.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+    }
+    if matches!(error.kind(), ErrorKind::ShuttingDown | ErrorKind::TooLarge | ErrorKind::TooSlow) {
+        reply.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    }
+    reply
+}
+
+/// A refusal as its body says it; our own failures are written to the log here.
+fn refusal_body(error: &Error) -> Value {
     let mut message = error.message().to_owned();
     let mut id = None;
     if error.kind() == ErrorKind::Internal {
@@ -90,22 +127,13 @@ fn refuse_as(error: &Error, status: StatusCode, twice: bool) -> Reply {
         message = format!("{message}; the log has more under the id {made}");
         id = Some(made);
     }
-    let body = object([
+    object([
         ("success", Some(json!(false))),
         ("code", Some(json!(error.kind().code()))),
         ("message", Some(json!(message))),
-        ("error", twice.then(|| json!(message))),
         ("field", error.field().map(|field| json!(field))),
         ("id", id.map(|id| json!(id))),
-    ]);
-    let mut reply = with_status(status, body.to_string());
-    if matches!(error.kind(), ErrorKind::Busy | ErrorKind::ShuttingDown) {
-        reply.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
-    }
-    if matches!(error.kind(), ErrorKind::ShuttingDown | ErrorKind::TooLarge | ErrorKind::TooSlow) {
-        reply.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
-    }
-    reply
+    ])
 }
 
 /// An object of the fields that are there.
@@ -179,9 +207,13 @@ pub(super) fn plain(status: StatusCode, media_type: &'static str, body: String) 
 
 /// What came of a call. A policy that failed or was stopped is an answer: 200, and the body says so.
 pub(super) fn run(checked: &Checked, with_usage: bool) -> Reply {
+    with_status(StatusCode::OK, run_body(checked, with_usage))
+}
+
+fn run_body(checked: &Checked, with_usage: bool) -> String {
     let Checked { run, warnings } = checked;
     let beside = Beside { warnings, usage: with_usage.then_some(&run.usage) };
-    let body = match &run.outcome {
+    match &run.outcome {
         // PERF: the policy's answer is a checked document, so it is put in as it is.
         Outcome::Finished(output) => success_around(output, &beside),
         Outcome::Failed(failure) => {
@@ -191,8 +223,7 @@ pub(super) fn run(checked: &Checked, with_usage: bool) -> Reply {
             failed(body, Some(own), &beside)
         }
         Outcome::Stopped(stop) => failed(stop.to_json(), None, &beside),
-    };
-    with_status(StatusCode::OK, body)
+    }
 }
 
 /// What stands beside what came of a call.
@@ -228,6 +259,36 @@ fn failed(body: Value, failure: Option<Value>, beside: &Beside<'_>) -> String {
     whole.extend(failure.map(|failure| ("failure".to_owned(), failure)));
     whole.extend(beside.members().map(|(name, value)| (name.to_owned(), value)));
     Value::Object(whole).to_string()
+}
+
+/// Marks an answer that is sent piece by piece.
+#[derive(Clone, Copy)]
+struct Stream;
+
+/// An answer that is sent piece by piece. It must end when the server stops: see `App::stopped`.
+pub(super) fn stream(
+    media_type: &'static str,
+    pieces: impl futures_util::Stream<Item = Bytes> + Send + 'static,
+) -> axum::response::Response {
+    let pieces = pieces.map(Ok::<_, std::convert::Infallible>);
+    let mut response = axum::response::Response::new(axum::body::Body::from_stream(pieces));
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(media_type));
+    response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    response.extensions_mut().insert(Stream);
+    response
+}
+
+/// Whether the answer is sent piece by piece.
+pub(super) fn is_stream(response: &axum::response::Response) -> bool {
+    response.extensions().get::<Stream>().is_some()
+}
+
+/// What came of a call as one line of text, an envelope without its status.
+pub(super) fn envelope(result: &Result<Checked, Error>, with_usage: bool) -> String {
+    match result {
+        Ok(checked) => run_body(checked, with_usage),
+        Err(error) => refusal_body(error).to_string(),
+    }
 }
 
 /// The router's answer with its body as ready bytes.

@@ -23,7 +23,10 @@ use lictor_model::{FieldError, field::shorten};
 use serde::de::DeserializeOwned;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{Reply, assets, elsewhere, execute, executors, openapi, policies, registry, reply};
+use super::{
+    Reply, assets, batch, elsewhere, execute, executors, functions, graphs, jobs, openapi, peer, policies, reply,
+    shadows,
+};
 use crate::{
     app::App,
     error::{Error, ErrorKind},
@@ -44,6 +47,7 @@ pub(super) fn router(app: App, max_body: usize) -> Router {
     if let Some(system) = &app.system {
         router = router.route_layer(from_fn_with_state(system.clone(), elsewhere::refuse));
     }
+    router = router.route_layer(from_fn_with_state(app.clone(), peer::refuse_circles));
     router.fallback(no_route).method_not_allowed_fallback(no_method).with_state(Routes { app, max_body })
 }
 
@@ -53,7 +57,12 @@ pub(super) fn parts() -> OpenApiRouter<Routes> {
         .merge(policies::routes())
         .merge(executors::routes())
         .merge(execute::routes())
-        .merge(registry::routes())
+        .merge(batch::routes())
+        .merge(functions::routes())
+        .merge(jobs::routes())
+        .merge(graphs::routes())
+        .merge(shadows::routes())
+        .merge(peer::routes())
         .merge(assets::routes())
         .merge(openapi::routes())
 }

@@ -75,6 +75,11 @@ impl Borrowed {
         loaded.map_err(|error| error.again())?.ready()
     }
 
+    /// The record of a policy that was loaded a moment ago, without what loading adds to it.
+    pub(super) fn record(&self, uri: &str) -> Option<Map<String, Value>> {
+        Some(self.copies.get(uri)?.document.clone())
+    }
+
     fn fresh(&self, uri: &str) -> Option<Arc<Loaded>> {
         self.copies.get(uri).filter(|copy| copy.asked.elapsed() < FRESH)
     }

@@ -3,7 +3,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::Location;
+use crate::{functions::FunctionEntity, jobs::JobEntity, store::Location};
 
 const SEED_FUNCTION_QUERY: &str = include_str!("../../../../tests/data/seed/query_functions.json");
 const SEED_JOB_QUERY: &str = include_str!("../../../../tests/data/seed/query_jobs.json");
@@ -56,7 +56,7 @@ async fn ids<E: Entity>(registry: &Registry<E>, filter: Value, options: &[(&str,
 
 #[tokio::test]
 async fn functions_and_jobs_are_found_by_the_queries_of_the_seed() {
-    let (folder, functions) = registry(Functions).await;
+    let (folder, functions) = registry(FunctionEntity::elsewhere()).await;
     let function = json!({
         "function_id": "check-ip-fn", "function_executor_id": "executor-001", "function_executor_uri": "",
         "function_tags": ["network", "security"], "function_policy_rule_uri": "ip_allowlist:1.0-beta",
@@ -66,7 +66,7 @@ async fn functions_and_jobs_are_found_by_the_queries_of_the_seed() {
     let found = functions.query(query(&serde_json::from_str(SEED_FUNCTION_QUERY).unwrap(), &[])).await.unwrap();
     assert_eq!(found.documents.len(), 1);
     assert_eq!(functions.read("check-ip-fn").await.unwrap()["function_metadata"], json!({}));
-    let jobs = Registry::new(functions.store.clone(), Jobs);
+    let jobs = Registry::new(functions.store.clone(), JobEntity);
     let job = json!({
         "job_id": "1a2b", "job_status": "completed", "policy_rule_uri": "ip_allowlist:1.0-beta", "name": "check",
         "inputs": {"ip": "192.168.1.1"}, "executor_id": "executor-001", "job_output_data": {"allowed": true}

@@ -1,6 +1,7 @@
 //! The records of the registries: one table for each kind, all of the same shape.
 
 use std::{
+    collections::HashSet,
     sync::atomic::{AtomicI64, Ordering},
     time::SystemTime,
 };
@@ -15,6 +16,8 @@ use super::{
 };
 use crate::error::{Error, ErrorKind};
 
+/// Ids that one statement asks about.
+const MAX_ASKED: usize = 500;
 /// Records that are read at once where all of them are.
 const BATCH: i64 = 500;
 
@@ -52,6 +55,7 @@ impl Store {
         if kind == Kind::Policy {
             // What a call of an earlier policy of this uri wrote after that was removed is not its.
             self.remove_context(tx, &id).await?;
+            self.remove_shadow_within(tx, &id).await?;
         }
         Ok(Some(revision))
     }
@@ -68,6 +72,21 @@ impl Store {
         let sql = format!("SELECT revision FROM {} WHERE id = $1", kind.table());
         let row = self.db.fetch_one(&sql, &[(&*encode(id)).into()]).await?;
         row.map(|row| row.int(0)).transpose()
+    }
+
+    /// Those of the ids that no record has.
+    pub async fn missing<'a>(&self, kind: Kind, ids: &[&'a str]) -> Result<Vec<&'a str>, Error> {
+        let mut there = HashSet::new();
+        for ids in ids.chunks(MAX_ASKED) {
+            let places: Vec<String> = (1..=ids.len()).map(|n| format!("${n}")).collect();
+            let sql = format!("SELECT id FROM {} WHERE id IN ({})", kind.table(), places.join(", "));
+            let ids: Vec<_> = ids.iter().map(|id| encode(id)).collect();
+            let args: Vec<_> = ids.iter().map(|id| (&**id).into()).collect();
+            for row in self.db.fetch(&sql, &args).await? {
+                there.insert(decode(row.text(0)?).into_owned());
+            }
+        }
+        Ok(ids.iter().copied().filter(|id| !there.contains(*id)).collect())
     }
 
     /// Puts `document` in the place of revision `revision` of `id`, under the id `new_id`. Returns the new revision, or
@@ -122,6 +141,7 @@ impl Store {
             self.announce(tx, kind, &new).await?;
             if kind == Kind::Policy {
                 self.move_context(tx, &old, &new).await?;
+                self.move_shadow(tx, &old, &new).await?;
             }
         }
         Ok(Some(next))
@@ -139,13 +159,16 @@ impl Store {
     pub(super) async fn remove_within(&self, tx: &mut Tx, kind: Kind, id: &str) -> Result<bool, Error> {
         let id = encode(id);
         let sql = format!("DELETE FROM {} WHERE id = $1", kind.table());
-        let found = tx.execute(&sql, &[(&*id).into()]).await? == 1;
+        if tx.execute(&sql, &[(&*id).into()]).await? == 0 {
+            return Ok(false);
+        }
         terms::remove(tx, kind, &id).await?;
         if kind == Kind::Policy {
             self.remove_context(tx, &id).await?;
+            self.remove_shadow_within(tx, &id).await?;
         }
         self.announce(tx, kind, &id).await?;
-        Ok(found)
+        Ok(true)
     }
 }
 
@@ -169,7 +192,7 @@ pub(super) async fn index_again(tx: &mut Tx, kind: Kind) -> Result<(), Error> {
 
 /// A number that no record had before, also not one that was deleted: what finished loading late must not be taken for
 /// the loading of its successor.
-fn new_revision() -> i64 {
+pub(super) fn new_revision() -> i64 {
     static LAST: AtomicI64 = AtomicI64::new(0);
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let now = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
@@ -177,7 +200,7 @@ fn new_revision() -> i64 {
     if last < now { now } else { LAST.fetch_add(1, Ordering::Relaxed) + 1 }
 }
 
-fn text_of(document: &Map<String, Value>) -> String {
+pub(super) fn text_of(document: &Map<String, Value>) -> String {
     serde_json::to_string(document).unwrap_or_default()
 }
 

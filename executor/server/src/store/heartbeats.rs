@@ -66,7 +66,7 @@ impl Store {
     }
 
     /// The time in milliseconds by the clock of the database: the one clock that all processes on it have.
-    fn now(&self) -> &'static str {
+    pub(super) fn now(&self) -> &'static str {
         if self.is_shared() {
             "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
         } else {

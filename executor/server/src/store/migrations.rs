@@ -22,7 +22,7 @@ struct Migration {
     index: bool,
 }
 
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration {
         sqlite: "
             CREATE TABLE policies (
@@ -128,6 +128,45 @@ const MIGRATIONS: [Migration; 4] = [
                 digest {text} NOT NULL
             ) {clustered};
             CREATE INDEX asset_files_by_digest ON asset_files (digest);",
+        index: false,
+    },
+    Migration {
+        sqlite: "",
+        postgres: "",
+        // `command` is the last command that a state has in it. A command without a replica is for all of them.
+        // `stage` is what the process of `executor_id` is to do from `at_ms` on: run it (`due`), hand it to another
+        // executor (`send`), ask after it there (`follow`); or `done`, to be removed by anybody.
+        both: "
+            CREATE TABLE function_states (
+                function_id {text} NOT NULL,
+                replica {int} NOT NULL,
+                policy_rule_uri {text} NOT NULL,
+                state {bytes} NOT NULL,
+                command {int} NOT NULL,
+                saved_at_ms {int} NOT NULL,
+                PRIMARY KEY (function_id, replica)
+            ) {clustered};
+            CREATE TABLE function_commands (
+                function_id {text} NOT NULL,
+                command {int} NOT NULL,
+                replica {int},
+                action {text} NOT NULL,
+                data {text} NOT NULL,
+                PRIMARY KEY (function_id, command)
+            ) {clustered};
+            CREATE TABLE job_schedule (
+                job_id {text} PRIMARY KEY NOT NULL,
+                executor_id {text} NOT NULL,
+                stage {text} NOT NULL,
+                at_ms {int} NOT NULL
+            ) {clustered};
+            CREATE INDEX job_schedule_by_time ON job_schedule (executor_id, stage, at_ms);
+            CREATE INDEX job_schedule_to_remove ON job_schedule (at_ms) WHERE stage = 'done';
+            CREATE TABLE shadows (
+                policy_rule_uri {text} PRIMARY KEY NOT NULL,
+                id {text} UNIQUE NOT NULL,
+                document {text} NOT NULL
+            ) {clustered};",
         index: false,
     },
 ];

@@ -45,14 +45,14 @@ pub(super) async fn ids_by(store: &Store, kind: Kind, field: &str, value: &str) 
 }
 
 /// A new database: a file, or on the server where the tests of servers keep theirs.
-struct Place {
+pub(super) struct Place {
     location: Location,
     _folder: TempDir,
 }
 
 impl Place {
     #[expect(clippy::disallowed_methods, reason = "the harness says by the environment which database is tested")]
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let location = match std::env::var("LICTOR_TEST_STORE").as_deref() {
             Ok("postgres") => {
@@ -69,7 +69,7 @@ impl Place {
         Self { location, _folder: folder }
     }
 
-    async fn open(&self) -> Store {
+    pub(super) async fn open(&self) -> Store {
         Store::open(&self.location).await.unwrap()
     }
 }
@@ -107,6 +107,16 @@ async fn a_record_is_made_changed_moved_and_removed() {
     for kind in Kind::ALL {
         assert_eq!(ids(&again, kind, &Narrow::default()).await, ["c"]);
     }
+}
+
+#[tokio::test]
+async fn removing_a_policy_that_is_not_there_removes_nothing() {
+    let place = Place::new().await;
+    let store = place.open().await;
+    let write = ContextWrite { policy_uri: "p:1-x".into(), key: "k".into(), value: Some(vec![1]) };
+    store.write_context(&[write]).await.unwrap();
+    assert!(!store.remove(Kind::Policy, "p:1-x").await.unwrap());
+    assert_eq!(store.context("p:1-x").await.unwrap().into_iter().collect::<Vec<_>>(), [("k".into(), vec![1])]);
 }
 
 #[tokio::test]

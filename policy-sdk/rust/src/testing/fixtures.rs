@@ -22,6 +22,8 @@ struct Case {
     #[serde(default)]
     http: Vec<Route>,
     #[serde(default)]
+    host: Vec<Function>,
+    #[serde(default)]
     context: BTreeMap<String, Value>,
     #[serde(default)]
     steps: Vec<Step>,
@@ -85,6 +87,26 @@ struct Route {
     error: Option<String>,
 }
 
+/// What a function of the host application answers.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Function {
+    name: String,
+    #[serde(default, deserialize_with = "present")]
+    args: Option<Value>,
+    #[serde(default)]
+    answer: Value,
+    failure: Option<FunctionFailure>,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FunctionFailure {
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
 /// Runs the fixtures in `text` against `P` and panics with every difference found.
 #[expect(clippy::panic, reason = "it is an assertion, called from tests")]
 #[track_caller]
@@ -131,7 +153,21 @@ fn prepare(case: &Case) -> World {
     for route in &case.http {
         world = world.answer(route.method.as_deref(), &route.url, answer(route));
     }
+    for Function { name, .. } in &case.host {
+        let all: Vec<_> = case.host.iter().filter(|function| function.name == *name).cloned().collect();
+        world = world.function(name, move |args| call(&all, &args));
+    }
     world
+}
+
+/// What the first function that fits answers.
+fn call(functions: &[Function], args: &Value) -> Result<Value, Failure> {
+    let fits = |function: &&Function| function.args.as_ref().is_none_or(|expected| same(expected, args));
+    match functions.iter().find(fits) {
+        None => Err(Failure::new("not_available", "no answer of the host function fits these arguments")),
+        Some(Function { failure: Some(failure), .. }) => Err(Failure::new(&failure.code, &failure.message)),
+        Some(function) => Ok(function.answer.clone()),
+    }
 }
 
 fn answer(route: &Route) -> Result<Response, Error> {

@@ -202,3 +202,19 @@ fn fixtures_say_what_differs() {
     assert_eq!(lines[4], "case `both`: has `steps`, and a step of its own beside them");
     assert!(check_fixtures::<Puppet>(r#"[{"name": "x", "unknown": 1}]"#).is_err());
 }
+
+#[test]
+fn fixtures_answer_for_host_functions() {
+    let host = json!([
+        { "name": "double", "args": 21, "answer": 42 },
+        { "name": "double", "args": "x", "failure": { "code": "no_number" } },
+    ]);
+    let steps = json!([
+        { "input": { "ask": 21.0 }, "expect": 42 },
+        { "input": { "ask": "x" }, "expect_failure": { "code": "no_number" } },
+        { "input": { "ask": 5 }, "expect_failure": { "code": "not_available" } },
+    ]);
+    let cases = json!([{ "name": "asked", "host": host, "steps": steps }]);
+    check_fixtures::<Puppet>(&cases.to_string()).unwrap();
+    assert!(check_fixtures::<Puppet>(r#"[{"name": "x", "host": [{"name": "f", "body": 1}]}]"#).is_err());
+}

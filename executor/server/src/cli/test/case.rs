@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use lictor_model::{Limits, Outcome, Schemas, StopKind, Usage};
+use lictor_model::{Limits, Outcome, Schemas, StopKind, Usage, difference::same};
 use lictor_sandbox::{Call, CallFacts, Instance, Module, Op, Policy, Recorder, Run, context::Bucket};
 use serde_json::Value;
 
 use super::{
-    difference::{lines, same, short},
+    difference::{lines, short},
     fixtures::{Ask, Budget, Case, Expected, Step},
     world::World,
 };
@@ -59,7 +59,7 @@ impl Runner<'_> {
     }
 
     fn begin<'a>(&'a self, case: &'a Case) -> Result<Under<'a>, String> {
-        let world = Arc::new(World::new(&case.http));
+        let world = Arc::new(World::new(&case.http, &case.host));
         let policy = Policy {
             module: self.module.clone(),
             uri: URI.into(),
@@ -120,6 +120,7 @@ impl Under<'_> {
             limits: self.runner.limits,
             facts: CallFacts { id: "test", origin: "test" },
             context: Some(Arc::clone(&self.context)),
+            dry_run: false,
             recorder: Arc::clone(&self.world) as Arc<dyn Recorder>,
         };
         let Checked { run, warnings } = self.runner.host.run(&mut self.instance, call, &self.runner.schemas)?;

@@ -15,6 +15,7 @@ pub(super) struct Case {
     pub(super) settings: Value,
     pub(super) parameters: Value,
     pub(super) http: Vec<Route>,
+    pub(super) host: Vec<Function>,
     pub(super) context: BTreeMap<String, Value>,
     pub(super) steps: Vec<Step>,
     pub(super) expect_context: BTreeMap<String, Value>,
@@ -54,6 +55,8 @@ struct RawCase {
     parameters: Value,
     #[serde(default)]
     http: Vec<Route>,
+    #[serde(default)]
+    host: Vec<Function>,
     #[serde(default)]
     context: BTreeMap<String, Value>,
     #[serde(default)]
@@ -118,6 +121,26 @@ pub(super) struct Route {
     pub(super) error: Option<String>,
 }
 
+/// What a function of the host application answers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Function {
+    pub(super) name: String,
+    #[serde(default, deserialize_with = "present")]
+    pub(super) args: Option<Value>,
+    #[serde(default)]
+    pub(super) answer: Value,
+    pub(super) failure: Option<FunctionFailure>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FunctionFailure {
+    pub(super) code: String,
+    #[serde(default)]
+    pub(super) message: String,
+}
+
 /// The cases in a file, each of them whole.
 pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Case>, String> {
     json::check_depth(bytes).map_err(|error| error.to_string())?;
@@ -133,14 +156,14 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Case>, String> {
 
 impl RawCase {
     fn read(self) -> Result<Case, String> {
-        let Self { name, settings, parameters, http, context, steps, expect_context, .. } = self;
+        let Self { name, settings, parameters, http, host, context, steps, expect_context, .. } = self;
         let Self { input, call_parameters, management, expect, expect_failure, budget, .. } = self;
         let own = RawStep { input, call_parameters, management, expect, expect_failure, budget };
         let steps = own.or(steps).and_then(|steps| {
             steps.into_iter().enumerate().map(|(idx, step)| step.read(idx)).collect::<Result<_, _>>()
         });
         let steps = steps.map_err(|why| format!("the case `{name}` {why}"))?;
-        Ok(Case { name, settings, parameters, http, context, steps, expect_context })
+        Ok(Case { name, settings, parameters, http, host, context, steps, expect_context })
     }
 }
 
@@ -249,6 +272,8 @@ mod tests {
         for case in [
             json!({"name": "a", "colour": 1}),
             json!({"name": "a", "http": [{"url": "x", "colour": 1}]}),
+            json!({"name": "a", "host": [{"name": "f", "error": "x"}]}),
+            json!({"name": "a", "host": [{"answer": 1}]}),
             json!({"name": "a", "budget": {"wall_us": 1}}),
             json!({"input": 1}),
         ] {

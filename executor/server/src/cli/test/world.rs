@@ -1,11 +1,12 @@
-//! What a case's policy meets instead of the world: answers to its requests, and an ear for its log.
+//! What a case's policy meets instead of the world: answers to its requests and from the application's functions, and an
+//! ear for its log.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use lictor_model::{Capabilities, Origin};
+use lictor_model::{Capabilities, Failure, Origin, difference::same, json};
 use lictor_sandbox::{Canned, LogLine, Recorder};
 
-use super::fixtures::Route;
+use super::fixtures::{Function, FunctionFailure, Route};
 
 /// Log lines of a case that are kept, to be shown if it fails.
 const MAX_LINES: usize = 50;
@@ -13,18 +14,20 @@ const MAX_LINES: usize = 50;
 /// The answers of one case, and what its policy said.
 pub(super) struct World {
     routes: Vec<Route>,
+    functions: Vec<Function>,
     said: Mutex<Vec<String>>,
 }
 
 impl World {
-    pub(super) fn new(routes: &[Route]) -> Self {
-        Self { routes: routes.to_vec(), said: Mutex::default() }
+    pub(super) fn new(routes: &[Route], functions: &[Function]) -> Self {
+        Self { routes: routes.to_vec(), functions: functions.to_vec(), said: Mutex::default() }
     }
 
-    /// Everything that the routes need, and the context.
+    /// Everything that the routes and functions need, and the context.
     pub(super) fn grants(&self) -> Result<Capabilities, String> {
         let origins = self.routes.iter().map(|route| origin(&route.url));
-        Ok(Capabilities { http: origins.collect::<Result<_, _>>()?, ..Capabilities::default() })
+        let host = self.functions.iter().map(|function| function.name.clone()).collect();
+        Ok(Capabilities { http: origins.collect::<Result<_, _>>()?, host, ..Capabilities::default() })
     }
 
     fn lines(&self) -> MutexGuard<'_, Vec<String>> {
@@ -64,6 +67,23 @@ impl Recorder for World {
             },
         })
     }
+
+    fn answer_host(&self, name: &str, args: &str) -> Option<Result<String, Failure>> {
+        let args = json::parse(args).unwrap_or_default();
+        let fits = |function: &&Function| {
+            function.name == name && function.args.as_ref().is_none_or(|expected| same(expected, &args))
+        };
+        self.functions.iter().find(fits).map(answered)
+    }
+}
+
+fn answered(function: &Function) -> Result<String, Failure> {
+    match &function.failure {
+        None => Ok(function.answer.to_string()),
+        Some(FunctionFailure { code, message }) => {
+            Err(Failure { code: code.clone(), message: message.clone(), details: None })
+        }
+    }
 }
 
 /// The URL as it is when it has been sent: with a path, and without a fragment.
@@ -91,7 +111,23 @@ mod tests {
     use super::*;
 
     fn world(routes: serde_json::Value) -> World {
-        World::new(&serde_json::from_value::<Vec<Route>>(routes).unwrap())
+        World::new(&serde_json::from_value::<Vec<Route>>(routes).unwrap(), &[])
+    }
+
+    #[test]
+    fn the_first_function_that_fits_answers() {
+        let functions = json!([
+            {"name": "f", "args": {"n": 1}, "answer": 1},
+            {"name": "f", "failure": {"code": "c", "message": "m"}},
+            {"name": "g"},
+        ]);
+        let world = World::new(&[], &serde_json::from_value::<Vec<Function>>(functions).unwrap());
+        let ask = |name, args| world.answer_host(name, args).map(|answer| answer.map_err(|failure| failure.code));
+        assert_eq!(ask("f", r#"{"n": 1.0}"#), Some(Ok("1".into())));
+        assert_eq!(ask("f", "{}"), Some(Err("c".into())));
+        assert_eq!(ask("g", "5"), Some(Ok("null".into())));
+        assert_eq!(ask("h", "{}"), None);
+        assert_eq!(world.grants().unwrap().host, ["f", "f", "g"]);
     }
 
     #[test]

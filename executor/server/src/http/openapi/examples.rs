@@ -9,7 +9,7 @@ macro_rules! seed {
 }
 
 /// Operations and the body that each is shown with.
-const EXAMPLES: [(&str, &str); 15] = [
+const EXAMPLES: [(&str, &str); 18] = [
     ("create_policy", seed!("policy")),
     ("update_policy", seed!("update_policy")),
     ("query_policies", seed!("query_policies")),
@@ -21,6 +21,9 @@ const EXAMPLES: [(&str, &str); 15] = [
     ("create_graph", seed!("graph")),
     ("update_graph", seed!("update_graph")),
     ("query_graphs", seed!("query_graphs")),
+    ("execute_graph", seed!("execute_graph")),
+    ("create_function", seed!("create_function")),
+    ("call_function", seed!("call_function")),
     ("query_functions", seed!("query_functions")),
     ("query_jobs", seed!("query_jobs")),
     ("create_asset", seed!("asset_metadata")),

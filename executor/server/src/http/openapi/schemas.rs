@@ -5,11 +5,17 @@
 #![expect(dead_code, reason = "these types are described, not made")]
 
 mod asset;
+mod batch;
 mod executors;
+mod functions;
+mod graphs;
+mod jobs;
 mod names;
+mod peer;
 mod policy;
 mod records;
 mod run;
+mod shadows;
 
 use serde_json::{Map, Value};
 use utoipa::{
@@ -17,7 +23,10 @@ use utoipa::{
     openapi::schema::{Object, ObjectBuilder, Type},
 };
 
-pub(in crate::http) use self::{asset::*, executors::*, names::*, policy::*, records::*, run::*};
+pub(in crate::http) use self::{
+    asset::*, batch::*, executors::*, functions::*, graphs::*, jobs::*, names::*, peer::*, policy::*, records::*,
+    run::*, shadows::*,
+};
 
 /// The codes of requests that are refused.
 pub(super) const REFUSALS: [&str; 16] = [

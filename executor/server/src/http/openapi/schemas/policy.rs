@@ -70,7 +70,7 @@ enum PolicyType {
 /// What happens when a document does not match its schema.
 #[derive(ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum SchemaMode {
+pub(in crate::http) enum SchemaMode {
     Off,
     Warn,
     Enforce,

@@ -1,11 +1,11 @@
-//! Graphs, functions and jobs, as they are posted and as they are read.
+//! Graphs and functions, as they are posted and as they are read.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::policy::Tags;
+use super::policy::{SchemaMode, Tags};
 
 /// A graph as it is posted. Fields that are not known are kept.
 #[derive(ToSchema)]
@@ -27,6 +27,9 @@ pub(in crate::http) struct GraphBody {
     graph_description: String,
     graph_input_schema: Map<String, Value>,
     graph_output_schema: Map<String, Value>,
+    /// What becomes of an input or an answer that does not match its schema.
+    #[schema(nullable = false)]
+    schema_mode: Option<SchemaMode>,
 }
 
 /// A graph as it is read.
@@ -43,35 +46,4 @@ pub(in crate::http) struct GraphRecord {
 pub(in crate::http) struct GraphAnswer {
     #[schema(example = "ip_risk_analysis:1.0-stable")]
     graph_uri: String,
-}
-
-/// A policy that is deployed to stay.
-#[derive(ToSchema)]
-pub(in crate::http) struct FunctionRecord {
-    /// The name that it is deployed under.
-    function_id: String,
-    function_executor_id: String,
-    function_executor_uri: String,
-    function_metadata: Map<String, Value>,
-    function_tags: Vec<String>,
-    function_policy_rule_uri: String,
-    /// The policy as it was when it was deployed.
-    function_policy_data: Map<String, Value>,
-}
-
-/// One run of a policy in the background, and what came of it.
-#[derive(ToSchema)]
-pub(in crate::http) struct JobRecord {
-    job_id: String,
-    #[schema(required = true)]
-    job_output_data: Value,
-    job_status: String,
-    node_id: String,
-    job_policy_rule_uri: String,
-    /// The same as `job_policy_rule_uri`.
-    policy_rule_uri: String,
-    #[schema(required = true)]
-    inputs: Value,
-    name: String,
-    executor_id: String,
 }

@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema, openapi::schema::Object};
 
 use super::{always_false, always_true, one_of};
 
-fn outcome_codes() -> Object {
+pub(super) fn outcome_codes() -> Object {
     let mut all = vec!["policy_error"];
     all.extend(StopKind::ALL.map(StopKind::code));
     one_of(&all)
@@ -33,7 +33,7 @@ pub(in crate::http) struct RunOptions {
     /// Adds what the call used.
     #[param(nullable = false)]
     usage: Option<bool>,
-    /// Not available yet.
+    /// Nothing of the call lasts: its context stays as it was, and no request that may change something is sent.
     #[param(nullable = false)]
     dry_run: Option<bool>,
     /// A lower time-out than the policy's.
@@ -89,7 +89,7 @@ pub(in crate::http) struct RunFailure {
 
 /// The failure once more, for clients that read only `data`.
 #[derive(ToSchema)]
-struct RunFailureCopy {
+pub(super) struct RunFailureCopy {
     #[schema(schema_with = always_false)]
     success: bool,
     #[schema(schema_with = outcome_codes)]
@@ -101,7 +101,7 @@ struct RunFailureCopy {
 
 /// One thing that does not match a schema.
 #[derive(ToSchema)]
-struct Violation {
+pub(super) struct Violation {
     /// Where, as a dotted path.
     #[schema(example = "input_data.ip")]
     path: String,
@@ -112,7 +112,7 @@ struct Violation {
 
 /// What the policy itself says of its failure.
 #[derive(ToSchema)]
-struct OwnFailure {
+pub(super) struct OwnFailure {
     /// The policy's own code.
     code: String,
     details: Option<Value>,
@@ -120,7 +120,7 @@ struct OwnFailure {
 
 /// What a call used.
 #[derive(ToSchema)]
-struct Usage {
+pub(super) struct Usage {
     /// From before the instance was made to the answer.
     wall_us: u64,
     /// Absent when the call was not metered.

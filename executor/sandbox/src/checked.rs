@@ -7,7 +7,8 @@
 use std::{sync::Arc, time::Instant};
 
 use lictor_model::{Outcome, SchemaMode, Schemas, Stop, StopKind, Usage, Violation, schema::LARGE};
-use lictor_sandbox::{Op, Run};
+
+use crate::{Op, Run};
 
 /// Violations that a line of the log names.
 const LOGGED: usize = 5;
@@ -35,7 +36,7 @@ pub async fn run<E>(
     }
     let started = Instant::now();
     let mut warnings = match op {
-        Op::Init => Vec::new(),
+        Op::Init | Op::Save | Op::Restore { .. } => Vec::new(),
         Op::Eval { parameters, input } => check(schemas, input, parameters, Schemas::question).await,
         Op::Management { action, data } => check(schemas, data, Some(action), command).await,
     };
@@ -43,7 +44,7 @@ pub async fn run<E>(
     if enforced && !warnings.is_empty() {
         let stop = Stop::violating(StopKind::InputSchema, "what the call brings", warnings);
         let usage = Usage { wall_us: micros(started), ..Usage::default() };
-        return Ok(Checked { run: Run { outcome: Outcome::Stopped(stop), usage }, warnings: Vec::new() });
+        return Ok(Checked { run: Run::new(Outcome::Stopped(stop), usage), warnings: Vec::new() });
     }
     let mut run = call.await?;
     if let (Op::Eval { .. }, Outcome::Finished(output)) = (op, &run.outcome) {
@@ -61,10 +62,11 @@ fn command(schemas: &Schemas, data: &str, action: Option<&str>) -> Vec<Violation
     schemas.command(action.unwrap_or_default(), data)
 }
 
-type Check = fn(&Schemas, &str, Option<&str>) -> Vec<Violation>;
+/// What is wrong with a text, and with another one beside it.
+pub type Check = fn(&Schemas, &str, Option<&str>) -> Vec<Violation>;
 
 /// Checks on this thread what is small, and what is large on one where it holds up nobody.
-async fn check(schemas: &Arc<Schemas>, text: &str, beside: Option<&str>, check: Check) -> Vec<Violation> {
+pub async fn check(schemas: &Arc<Schemas>, text: &str, beside: Option<&str>, check: Check) -> Vec<Violation> {
     if text.len().saturating_add(beside.map_or(0, str::len)) <= LARGE {
         return check(schemas, text, beside);
     }
@@ -76,6 +78,21 @@ async fn elsewhere(schemas: Arc<Schemas>, text: String, beside: Option<String>, 
     let checking = tokio::task::spawn_blocking(move || check(&schemas, &text, beside.as_deref()));
     let failed = |_| vec![Violation { path: "document".into(), message: "could not be checked".into() }];
     checking.await.unwrap_or_else(failed)
+}
+
+/// Checks what an instance is constructed with, where that is not what its record says: what does not match, or the stop
+/// that it is under `enforce`.
+pub fn construction(
+    schemas: &Schemas,
+    settings: Option<&str>,
+    parameters: Option<&str>,
+) -> Result<Vec<Violation>, Stop> {
+    let mut wrong = settings.map_or_else(Vec::new, |settings| schemas.settings(settings));
+    wrong.extend(parameters.into_iter().flat_map(|parameters| schemas.parameters(parameters)));
+    if schemas.mode() == SchemaMode::Enforce && !wrong.is_empty() {
+        return Err(Stop::violating(StopKind::InputSchema, "what the policy is constructed with", wrong));
+    }
+    Ok(wrong)
 }
 
 /// Some of the violations as one line.
@@ -115,7 +132,7 @@ mod tests {
         let mut ran = false;
         let guest = async {
             ran = true;
-            Ok::<_, Infallible>(Run { outcome: Outcome::Finished(output.into()), usage: Usage::default() })
+            Ok::<_, Infallible>(Run::new(Outcome::Finished(output.into()), Usage::default()))
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let Ok(Checked { run, warnings }) = runtime.block_on(run(&schemas(mode), op, guest));

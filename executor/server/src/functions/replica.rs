@@ -1,0 +1,204 @@
+//! One replica: a resident instance, and how a new one comes to stand where it must.
+//!
+//! A replica that is brought up is initialised; continues from a saved state, if its policy exports `state` and there is
+//! one; and is given every command after that, in order. So what management once said is never forgotten by a replica
+//! that came later.
+
+use std::sync::Arc;
+
+use lictor_model::{Outcome, field::shorten};
+use lictor_sandbox::{Instance, Op, Recorder, TracingRecorder};
+
+use super::{
+    deployment::{Deployment, limited},
+    pool::Resident,
+    version::Version,
+};
+use crate::{
+    checked::Checked,
+    error::{Error, ErrorKind},
+    executor::{Drive, Executor, Origin},
+    store::{KeptCommand, SavedState, Store},
+};
+
+/// A resident instance.
+pub(super) struct Replica {
+    instance: Instance,
+    pub(super) version: Arc<Version>,
+    /// The last command that it has taken.
+    pub(super) command: i64,
+    recorder: Arc<dyn Recorder>,
+    /// Whether nothing that it does is to last.
+    dry: bool,
+}
+
+impl Resident for Replica {
+    fn is_alive(&self) -> bool {
+        self.instance.is_live()
+    }
+}
+
+/// What is asked of a replica.
+#[derive(Clone, Copy)]
+pub(super) struct Ask<'a> {
+    pub(super) op: Op<'a>,
+    pub(super) timeout_ms: Option<u64>,
+    pub(super) origin: Origin,
+    /// Whether nothing of it is to last. The replica is to be thrown away then.
+    pub(super) dry_run: bool,
+}
+
+impl<'a> Ask<'a> {
+    /// What the server itself asks.
+    pub(super) fn ours(op: Op<'a>) -> Self {
+        Self { op, timeout_ms: None, origin: Origin::Function, dry_run: false }
+    }
+}
+
+/// Why a replica cannot be brought up.
+pub(super) enum Unfit {
+    /// The policy failed, or was stopped, when it was asked for this.
+    Outcome(String, Box<Checked>),
+    /// It could not be asked.
+    Error(Error),
+}
+
+impl From<Error> for Unfit {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl Unfit {
+    /// What happened, in a sentence.
+    pub(super) fn message(&self) -> String {
+        match self {
+            Self::Outcome(what, checked) => format!("{what}: {}", why(&checked.run.outcome)),
+            Self::Error(error) => error.to_string(),
+        }
+    }
+
+    /// As a refusal of whatever needed the replica.
+    pub(super) fn refusal(self, first: &str) -> Error {
+        match self {
+            Self::Error(error) => error,
+            Self::Outcome(..) => Error::new(ErrorKind::Conflict, format!("{first} {}", self.message())),
+        }
+    }
+}
+
+/// Why a call did not end well.
+pub(super) fn why(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Finished(_) => "it finished".into(),
+        Outcome::Failed(failure) => format!("{} ({})", shorten(&failure.message, 500), shorten(&failure.code, 100)),
+        Outcome::Stopped(stop) => format!("{} ({})", shorten(&stop.message, 500), stop.kind.code()),
+    }
+}
+
+/// What is needed to bring up replicas. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Cradle {
+    pub(super) executor: Executor,
+    pub(super) store: Store,
+}
+
+impl Cradle {
+    /// Asks a replica.
+    pub(super) async fn ask(&self, of: &Deployment, replica: &mut Replica, ask: Ask<'_>) -> Result<Checked, Error> {
+        let Replica { instance, version, recorder, dry, .. } = replica;
+        let drive = Drive {
+            ready: &version.ready,
+            limits: limited(version.ready.limits, ask.timeout_ms),
+            op: ask.op,
+            context: &of.context,
+            origin: ask.origin,
+            dry_run: ask.dry_run || *dry,
+            recorder: Arc::clone(recorder),
+        };
+        self.executor.drive(instance, drive).await
+    }
+
+    /// A replica that has only been initialised.
+    pub(super) async fn fresh(&self, of: &Deployment, version: &Arc<Version>, place: Place) -> Result<Replica, Unfit> {
+        let recorder: Arc<dyn Recorder> = match place {
+            Place::Number(number) => of.logs.recorder(number),
+            Place::Nowhere => Arc::new(TracingRecorder),
+        };
+        let mut replica = Replica {
+            instance: Instance::new(Arc::clone(&version.ready.policy)),
+            version: Arc::clone(version),
+            command: 0,
+            recorder,
+            dry: place == Place::Nowhere,
+        };
+        self.step(of, &mut replica, Op::Init, "it could not be initialised").await?;
+        Ok(replica)
+    }
+
+    /// A replica that stands where the one of this number must stand by what is stored.
+    pub(super) async fn bring_up(
+        &self,
+        of: &Deployment,
+        version: &Arc<Version>,
+        place: Place,
+    ) -> Result<Replica, Unfit> {
+        let state = match version.stateful {
+            true => self.store.saved_state(&of.name, place.number()).await?,
+            false => None,
+        };
+        self.bring_up_from(of, version, place, state.as_ref()).await
+    }
+
+    /// See [`Cradle::bring_up`], from this state.
+    pub(super) async fn bring_up_from(
+        &self,
+        of: &Deployment,
+        version: &Arc<Version>,
+        place: Place,
+        state: Option<&SavedState>,
+    ) -> Result<Replica, Unfit> {
+        let mut replica = self.fresh(of, version, place).await?;
+        if let Some(SavedState { policy_rule_uri, state, command, .. }) = state {
+            let op = Op::Restore { from_policy_uri: policy_rule_uri, state };
+            let what = format!("it does not continue from the state that `{policy_rule_uri}` saved");
+            self.step(of, &mut replica, op, &what).await?;
+            replica.command = *command;
+        }
+        let commands = self.store.commands_after(&of.name, replica.command, place.number()).await?;
+        for KeptCommand { number, action, data, .. } in &commands {
+            let op = Op::Management { action, data };
+            let what = format!("the management command `{}` could not be given to it again", shorten(action, 60));
+            self.step(of, &mut replica, op, &what).await?;
+            replica.command = *number;
+        }
+        Ok(replica)
+    }
+
+    async fn step(&self, of: &Deployment, replica: &mut Replica, op: Op<'_>, what: &str) -> Result<(), Unfit> {
+        // PERF: boxed, since a call's future is large and this is rare.
+        let checked = Box::pin(self.ask(of, replica, Ask::ours(op))).await?;
+        match checked.run.outcome {
+            Outcome::Finished(_) => Ok(()),
+            _ => Err(Unfit::Outcome(what.to_owned(), Box::new(checked))),
+        }
+    }
+}
+
+/// What a replica is brought up for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// To be the replica of this number.
+    Number(u32),
+    /// To be thrown away: nothing that it does lasts.
+    Nowhere,
+}
+
+impl Place {
+    fn number(self) -> Option<u32> {
+        match self {
+            Self::Number(number) => Some(number),
+            Self::Nowhere => None,
+        }
+    }
+}
