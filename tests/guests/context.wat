@@ -1,7 +1,7 @@
 ;; The context by hand. The input is a JSON string of an operation, and a key and a value behind spaces:
 ;; `"s key value"` sets, `"g key"` gets, `"d key"` deletes, `"e key"` asks whether it exists, `"l"` counts the keys page
 ;; by page, `"k"` gives the number of pages. Answers `null`, the value as a string, a number, or fails with the
-;; interface's own error: `no-such-store`, `access-denied`, or what the host said.
+;; interface's own error: `no-such-store`, `access-denied`, or what the host said. A command does the same with its data.
 (import "wasi:keyvalue/store@0.2.0-draft" "open" (func $open (param i32 i32 i32)))
 (import "wasi:keyvalue/store@0.2.0-draft" "[method]bucket.get" (func $get (param i32 i32 i32 i32)))
 (import "wasi:keyvalue/store@0.2.0-draft" "[method]bucket.set" (func $set (param i32 i32 i32 i32 i32 i32)))
@@ -82,3 +82,6 @@
         (then (return (call $string (i32.load (i32.const 24)) (i32.load (i32.const 28))))))))
   (call $close (local.get $bucket))
   (call $null))
+
+(func $on_management (param $in i32) (param $n i32) (result i32)
+  (call $on_eval (local.get $in) (local.get $n)))

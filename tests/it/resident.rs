@@ -1,11 +1,12 @@
 //! Instances that stay: what they remember, hand over and take over, and what a dry run leaves alone.
 
-use lictor_model::{Outcome, StopKind};
-use lictor_sandbox::{Instance, Op, Run};
+use lictor_model::{Outcome, StopKind, address::AllowPrivate};
+use lictor_sandbox::{Instance, Op, Run, Sandbox, SandboxConfig};
 use lictor_tests::{
-    counter, counter_version, guest_bytes,
+    Answer, CodeServer, counter, counter_version, guest_bytes,
     sandbox::{Cell, finished, sandbox, stopped},
 };
+use serde_json::json;
 
 fn failed(run: &Run) -> &str {
     match &run.outcome {
@@ -86,4 +87,26 @@ async fn the_sdk_saves_and_restores() {
     restore(&cell, &mut new, &state).await;
     let again = cell.manage_in(&mut new, "assign_streaming", assign).await;
     assert_eq!(finished(&again), finished(&first));
+}
+
+/// Far more calls than an instance may hold resources of the host.
+#[tokio::test]
+async fn requests_leave_nothing_behind_whether_they_are_sent_or_not() {
+    let web = CodeServer::start();
+    web.answer("/list", Answer::ok(r#"{"allowlist": ["10.0.0.1"]}"#));
+    let config = SandboxConfig {
+        max_instances: 2,
+        allow_private: AllowPrivate::parse(&["127.0.0.1".to_owned()]).unwrap(),
+        ..SandboxConfig::default()
+    };
+    let sandbox = Sandbox::new(config).unwrap();
+    for (grant, reason) in [(json!({}), "denied"), (json!({"http": [web.origin()]}), "allowed")] {
+        let mut cell = Cell::of_component(&sandbox, &guest_bytes("ip_allowlist")).grant(&grant);
+        cell.policy.settings = json!({"allowlist_api": web.url("/list")}).to_string().into();
+        let mut instance = cell.instance();
+        for n in 0..600 {
+            let run = cell.eval_in(&mut instance, r#"{"ip":"10.0.0.1"}"#).await;
+            assert!(finished(&run).contains(reason), "call {n}: {run:?}");
+        }
+    }
 }

@@ -108,6 +108,24 @@ pub struct With {
     pub functions: HostFunctions,
 }
 
+/// What of a call is to last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effects {
+    /// Everything.
+    All,
+    /// Only what the instance remembers: the call was made before, so the context has it already.
+    Memory,
+    /// Nothing: a dry run.
+    None,
+}
+
+impl Effects {
+    /// Those of a call that may be a dry run.
+    pub fn of(dry_run: bool) -> Self {
+        if dry_run { Self::None } else { Self::All }
+    }
+}
+
 /// One call of an instance that somebody keeps.
 pub struct Drive<'a> {
     /// The policy of the instance.
@@ -120,8 +138,8 @@ pub struct Drive<'a> {
     pub context: &'a str,
     /// Where the call comes from.
     pub origin: Origin,
-    /// Whether nothing of it is to last: of its context it gets a copy. The instance is the caller's to throw away.
-    pub dry_run: bool,
+    /// What of it is to last. The instance is the caller's to throw away.
+    pub effects: Effects,
     /// Is told what happens.
     pub recorder: Arc<dyn Recorder>,
 }
@@ -232,7 +250,7 @@ impl Executor {
             op: Op::Eval { parameters: request.parameters, input: request.input },
             context: request.policy_rule_uri,
             origin: request.origin,
-            dry_run: request.dry_run,
+            effects: Effects::of(request.dry_run),
             recorder: Arc::clone(&self.parts.recorder),
         };
         self.call(&mut instance, drive, request.context).await
@@ -242,9 +260,9 @@ impl Executor {
     pub async fn drive(&self, instance: &mut Instance, call: Drive<'_>) -> Result<Checked, Error> {
         let (ready, op) = (call.ready, call.op);
         let _place = self.parts.gate.enter(call.limits.timeout()).await?;
-        let dry_run = call.dry_run;
+        let counts = call.effects != Effects::None;
         let checked = checked::run(&ready.schemas, op, self.call(instance, call, None)).await?;
-        if !dry_run {
+        if counts {
             self.count(&ready.policy.uri, &checked);
         }
         Ok(checked)
@@ -252,7 +270,7 @@ impl Executor {
 
     async fn call(&self, instance: &mut Instance, call: Drive<'_>, given: Option<&Arc<Bucket>>) -> Result<Run, Error> {
         let Parts { contexts, sandbox, call_ids, .. } = &*self.parts;
-        let Drive { ready, limits, op, context, origin, dry_run, recorder } = call;
+        let Drive { ready, limits, op, context, origin, effects, recorder } = call;
         let wanted = wants_context(ready) && given.is_none();
         let context = if wanted { Some(contexts.open(context).await?) } else { None };
         let id = call_ids.next();
@@ -261,15 +279,15 @@ impl Executor {
             limits,
             facts: CallFacts { id: &id, origin: origin.name() },
             context: match &context {
-                Some(context) if dry_run => Some(context.copy()),
+                Some(context) if effects != Effects::All => Some(context.copy()),
                 Some(context) => Some(context.bucket()),
                 None => given.filter(|_| wants_context(ready)).cloned(),
             },
-            dry_run,
+            dry_run: effects == Effects::None,
             recorder,
         };
         let run = run(sandbox, instance, call).await?;
-        if let Some(context) = context.filter(|_| !dry_run) {
+        if let Some(context) = context.filter(|_| effects == Effects::All) {
             contexts.commit(&context).await?;
         }
         Ok(run)

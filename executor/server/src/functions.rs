@@ -49,7 +49,7 @@ use crate::{
     checked::Checked,
     contexts::Contexts,
     error::{Error, ErrorKind},
-    executor::{Executor, Origin},
+    executor::{Effects, Executor, Origin},
     executors::{Executors, Target},
     policies::Policies,
     registry::Registry,
@@ -224,7 +224,7 @@ impl Functions {
     async fn call_on(&self, of: &Arc<Deployment>, call: FunctionCall<'_>) -> Result<Checked, Error> {
         self.parts.executors.serving()?;
         let FunctionCall { input, timeout_ms, dry_run, origin } = call;
-        let ask = Ask { op: Op::Eval { parameters: None, input }, timeout_ms, origin, dry_run };
+        let ask = Ask { op: Op::Eval { parameters: None, input }, timeout_ms, origin, effects: Effects::of(dry_run) };
         if dry_run {
             return Box::pin(self.try_out(of, ask)).await;
         }

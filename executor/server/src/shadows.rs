@@ -111,6 +111,9 @@ impl Shadows {
                 _ => ShadowRow { id: uuid::Uuid::now_v7().to_string(), document: Stored::new(spec).text() },
             };
             if store.put_shadow(policy_rule_uri, before.as_ref(), &next).await? {
+                if let Some(gone) = before.filter(|before| before.id != next.id) {
+                    self.withdraw(&gone.id);
+                }
                 return Ok(());
             }
         }
@@ -127,10 +130,20 @@ impl Shadows {
 
     /// Takes the candidate away, with what was counted.
     pub(crate) async fn remove(&self, policy_rule_uri: &str) -> Result<(), Error> {
+        let before = self.parts.store.shadow(policy_rule_uri).await?;
         if self.parts.store.remove_shadow(policy_rule_uri).await? {
+            before.into_iter().for_each(|gone| self.withdraw(&gone.id));
             return Ok(());
         }
         Err(self.without(policy_rule_uri).await?)
+    }
+
+    /// Ends what a candidate that was taken away is asked in this process. Others see it when they store what they
+    /// counted.
+    fn withdraw(&self, id: &str) {
+        if let Some(shadow) = self.known().get(id) {
+            shadow.withdraw();
+        }
     }
 
     /// Takes no more questions, gives those that were taken a moment, and stores what was counted.
@@ -168,7 +181,10 @@ impl Shadows {
             });
             match added.await {
                 Ok(true) => {}
-                Ok(false) => tracing::debug!(id, "what was counted of a candidate is dropped: it was taken away"),
+                Ok(false) => {
+                    tracing::debug!(id, "what was counted of a candidate is dropped: it was taken away");
+                    shadow.withdraw();
+                }
                 Err(error) => {
                     tracing::warn!(error = error.chain(), "what was counted of candidates cannot be stored yet");
                     shadow.give_back(tally);

@@ -109,6 +109,34 @@ fn a_state_that_is_too_large_is_not_saved_and_the_record_says_so() {
 }
 
 #[test]
+fn one_that_cannot_be_saved_is_named_whatever_the_others_do_and_keeps_the_function_from_an_upgrade() {
+    let server = TestServer::start();
+    // A command with more than four bytes of data makes the state large.
+    let state = "
+        (global $size (mut i32) (i32.const 1))
+        (func (export \"lictor:policy/state@1.0.0#save\") (result i32) (call $ok (i32.const 0) (global.get $size)))
+        (func (export \"lictor:policy/state@1.0.0#restore\") (param i32 i32 i32 i32) (result i32) (i32.const 960))";
+    let management = "(block (result i32)
+        (if (i32.lt_u (i32.const 4) (local.get $datan)) (then (global.set $size (i32.const 100000))))
+        (call $ok (i32.const 1000) (i32.const 4)))";
+    let guest = Guest { data: state, management, ..Guest::default() };
+    let limits = json!({"limits": {"output_kb": 10, "timeout_ms": 20_000}});
+    let uri = load_with(&server, "grows", &guest.build_stateful(), &limits);
+    deploy(&server, &uri, 2);
+    for (replica, data) in [(1, 123_456), (2, 1)] {
+        let command = json!({"mgmt_action": "x", "mgmt_data": data, "replica": replica});
+        super::manage(&server, &command).data();
+    }
+    let message = read(&server)["function_status"]["message"].clone();
+    assert!(message.as_str().is_some_and(|message| message.contains("replica 1 is not saved")), "{message}");
+    for query in ["?dry_run=1", ""] {
+        let refused = server.post(&format!("/function/f/upgrade{query}"), &json!({"policy_rule_uri": uri}));
+        assert_eq!(refused.refusal(), (409, "conflict".into()), "{query}");
+        assert!(refused.text().contains("What replica 1 remembers cannot be saved"), "{}", refused.text());
+    }
+}
+
+#[test]
 fn one_that_cannot_be_brought_up_again_is_tried_less_and_less_and_says_why() {
     let server = TestServer::start();
     // Whoever is brought up a second time finds its context used.

@@ -150,6 +150,21 @@ fn the_context_survives() {
     assert_eq!(call(&server, &json!("g key")), "value");
 }
 
+/// Replicas that come later are given the commands again, but what these did to the context they did once.
+#[test]
+fn a_command_that_is_given_again_changes_no_context() {
+    let server = TestServer::start();
+    let uri = load(&server, "one", &sandbox::Guest::named("context").component());
+    deploy(&server, &uri, 1);
+    let command = json!({"mgmt_action": "any", "mgmt_data": "s key first"});
+    server.post("/function/management/f", &command).data();
+    call(&server, &json!("s key second"));
+    upgrade(&server, &uri, "").data();
+    assert_eq!(call(&server, &json!("g key")), "second");
+    let server = server.kill().start();
+    assert_eq!(call(&server, &json!("g key")), "second");
+}
+
 #[test]
 fn many_at_once_change_one_function_and_every_call_is_answered() {
     let server = TestServer::start();

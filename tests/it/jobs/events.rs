@@ -49,15 +49,31 @@ impl Events {
     #[track_caller]
     pub(super) fn all_records(mut self) -> Vec<Value> {
         while self.more() {}
-        let head = self.text.split("\r\n\r\n").next().unwrap().to_lowercase();
+        let (head, body) = self.text.split_once("\r\n\r\n").unwrap();
+        let (head, body) = (head.to_lowercase(), unchunked(body));
         assert!(head.starts_with("http/1.1 200") && head.contains("content-type: text/event-stream"), "{head}");
         let lines = |name: &str| -> Vec<String> {
-            self.text.lines().filter_map(|line| line.strip_prefix(name)).map(|rest| rest.trim().to_owned()).collect()
+            body.lines().filter_map(|line| line.strip_prefix(name)).map(|rest| rest.trim().to_owned()).collect()
         };
         let data = lines("data: ");
         let ids: Vec<String> = (1..=data.len()).map(|n| n.to_string()).collect();
         assert_eq!((lines("id: "), lines("event: ")), (ids, vec!["status".to_owned(); data.len()]), "{}", self.text);
         data.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    }
+}
+
+/// A body without the lengths of its chunks, which may begin and end anywhere.
+fn unchunked(mut body: &str) -> String {
+    let mut text = String::new();
+    loop {
+        let (length, rest) = body.split_once("\r\n").expect("a chunk has a length");
+        match usize::from_str_radix(length, 16).expect("the length of a chunk is a number") {
+            0 => return text,
+            n => {
+                text.push_str(&rest[..n]);
+                body = rest[n..].strip_prefix("\r\n").expect("a chunk has an end");
+            }
+        }
     }
 }
 

@@ -135,13 +135,19 @@ impl Deploy {
 }
 
 /// A name is one segment of a path.
+/// Names under which a function could not be reached.
+const TAKEN: [&str; 5] = ["query", "deployments", "call_function", "management", "get_logs"];
+
 fn check_name(name: &str) -> Result<(), FieldError> {
     let wrong = |why: String| Err(FieldError::new("name", why));
     if MAX_NAME < name.len() {
         return wrong(format!("must be at most {MAX_NAME} bytes long"));
     }
-    if name.contains('/') || name == "." || name == ".." {
+    if name.contains('/') || name.contains(char::is_control) || name == "." || name == ".." {
         return wrong(format!("must be usable as one segment of a path, unlike `{}`", shorten(name, 60)));
+    }
+    if TAKEN.contains(&name) {
+        return wrong(format!("cannot be `{name}`, which is part of the address of a route of functions"));
     }
     Ok(())
 }

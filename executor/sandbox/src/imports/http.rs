@@ -104,20 +104,32 @@ impl State {
         request: Resource<HostOutgoingRequest>,
         options: Option<Resource<wasi::RequestOptions>>,
     ) -> HttpResult<Resource<HostFutureIncomingResponse>> {
-        let asked = self.table.get(&request).map_err(trap)?;
-        let (origin, safe) = (requested_origin(asked), is_safe(&asked.method));
-        let origin = origin.ok_or(wasi::ErrorCode::HttpRequestUriInvalid)?;
-        if !self.grant.permits_http(&origin) {
-            self.log.denied(&format!("`capabilities.http` with `{origin}`"));
-            return Err(wasi::ErrorCode::HttpRequestDenied.into());
-        }
-        if self.dry_run && !safe {
-            self.log.say(Level::Warn, "dry run", "a request is not sent: its method may change something elsewhere");
-            return Err(wasi::ErrorCode::HttpRequestDenied.into());
+        if let Err(refusal) = self.admit(&request) {
+            // The guest has given both away: an instance that stays must not be left with them.
+            self.table.delete(request).map_err(trap)?;
+            options.map(|options| self.table.delete(options)).transpose().map_err(trap)?;
+            return Err(refusal);
         }
         self.hooks.take_request().map_err(trap)?;
         let mut view = WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http_ctx };
         outgoing_handler::Host::handle(&mut view, request, options)
+    }
+}
+
+impl State {
+    /// Whether a request may go out.
+    fn admit(&self, request: &Resource<HostOutgoingRequest>) -> HttpResult<()> {
+        let request = self.table.get(request).map_err(trap)?;
+        let origin = requested_origin(request).ok_or(wasi::ErrorCode::HttpRequestUriInvalid)?;
+        if !self.grant.permits_http(&origin) {
+            self.log.denied(&format!("`capabilities.http` with `{origin}`"));
+            return Err(wasi::ErrorCode::HttpRequestDenied.into());
+        }
+        if self.dry_run && !is_safe(&request.method) {
+            self.log.say(Level::Warn, "dry run", "a request is not sent: its method may change something elsewhere");
+            return Err(wasi::ErrorCode::HttpRequestDenied.into());
+        }
+        Ok(())
     }
 }
 

@@ -124,9 +124,12 @@ impl Functions {
     async fn remove_in_turn(&self, name: &str) -> Result<(), Error> {
         let _turn = self.parts.directory.turn(name).await;
         let here = self.parts.directory.get(name);
-        // Held so that nothing that changes it is half done.
+        // Held so that nothing that changes it is half done. Replicas that are being brought up are waited for no longer.
         let _change = match &here {
-            Some(of) => Some(of.change.lock().await),
+            Some(of) => {
+                of.closed.cancel();
+                Some(of.change.lock().await)
+            }
             None => None,
         };
         // Before it goes from the disk: nothing is saved of it then. If that fails, the next call brings it back.

@@ -1,6 +1,7 @@
 //! One function of this process: its replicas, what they run, and what is known of it.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -26,7 +27,7 @@ use crate::{
     store::context_of,
 };
 
-/// How long nothing is saved of a function whose state was refused.
+/// How long nothing is saved of a replica whose state was refused.
 const PAUSE: Duration = Duration::from_secs(30);
 
 /// A policy that is resident here.
@@ -51,10 +52,11 @@ pub(super) struct Deployment {
     version: ArcSwapOption<Version>,
     /// What its policy's limits are before it is loaded.
     limits: Limits,
-    trouble: Mutex<Option<Trouble>>,
+    /// Of each replica that has some: one that cannot be saved says nothing of the others.
+    troubles: Mutex<BTreeMap<u32, Trouble>>,
 }
 
-/// Why the state of its replicas is not saved.
+/// Why the state of a replica is not saved.
 struct Trouble {
     message: String,
     since: Instant,
@@ -77,7 +79,7 @@ impl Deployment {
             closed: CancellationToken::new(),
             version: ArcSwapOption::empty(),
             limits,
-            trouble: Mutex::default(),
+            troubles: Mutex::default(),
         })
     }
 
@@ -138,19 +140,28 @@ impl Deployment {
 
     /// Notes that the state of a replica could not be saved, or that it was.
     pub(super) fn set_trouble(&self, replica: u32, trouble: Option<String>) {
-        let before = std::mem::replace(
-            &mut *lock(&self.trouble),
-            trouble.clone().map(|message| Trouble { message, since: Instant::now() }),
-        );
+        let before = match trouble.clone() {
+            Some(message) => lock(&self.troubles).insert(replica, Trouble { message, since: Instant::now() }),
+            None => lock(&self.troubles).remove(&replica),
+        };
         if let Some(message) = trouble.filter(|message| before.is_none_or(|before| before.message != *message)) {
             tracing::warn!(function = self.name, replica, "{message}");
             self.logs.say("warn", replica, &message);
         }
     }
 
-    /// Whether saving is not tried for now.
-    pub(super) fn saving_pauses(&self) -> bool {
-        lock(&self.trouble).as_ref().is_some_and(|trouble| trouble.since.elapsed() < PAUSE)
+    /// The replicas that were called and are to be saved now: those whose state was refused wait for a while.
+    pub(super) fn to_save(&self) -> Vec<u32> {
+        let called = self.pool.called();
+        let troubles = lock(&self.troubles);
+        let pauses = |number: &u32| troubles.get(number).is_some_and(|trouble| trouble.since.elapsed() < PAUSE);
+        called.into_iter().filter(|number| !pauses(number)).collect()
+    }
+
+    /// Why the first replica whose state is not saved is not.
+    fn trouble(&self, standing: &[Standing]) -> Option<String> {
+        let troubles = lock(&self.troubles);
+        standing.iter().find_map(|one| Some(troubles.get(&one.replica)?.message.clone()))
     }
 
     /// The last command that a replica has taken which has taken `own` itself.
@@ -167,8 +178,7 @@ impl Deployment {
             (0, None) => "starting",
             _ => "ready",
         };
-        let trouble = || lock(&self.trouble).as_ref().map(|trouble| trouble.message.clone());
-        let message = failure.or_else(trouble);
+        let message = failure.or_else(|| self.trouble(&standing));
         let status = json!({
             "phase": phase,
             "replicas": standing.iter().map(to_json).collect::<Vec<_>>(),

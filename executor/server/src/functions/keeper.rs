@@ -68,9 +68,10 @@ impl Functions {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Brings up one replica that is down.
+    /// Brings up one replica that is down, unless the function is removed meanwhile.
     pub(super) async fn rebuild(&self, of: &Arc<Deployment>, version: &Arc<Version>, number: u32) -> Result<(), Unfit> {
-        match self.parts.cradle.bring_up(of, version, Place::Number(number)).await {
+        let made = of.closed.run_until_cancelled(self.parts.cradle.bring_up(of, version, Place::Number(number))).await;
+        match made.unwrap_or_else(|| Err(self.parts.registry.missing(&of.name).into())) {
             Ok(replica) => {
                 of.logs.say("info", number, &format!("the replica is up, with `{}`", version.uri));
                 of.pool.put(number, replica);

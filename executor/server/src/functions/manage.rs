@@ -21,7 +21,7 @@ use super::{
 use crate::{
     checked::Checked,
     error::{Error, ErrorKind},
-    executor::Origin,
+    executor::{Effects, Origin},
     store::KeptCommand,
 };
 
@@ -90,7 +90,7 @@ impl Functions {
         // Held until every replica has it: the next command finds them all alike.
         let _change = of.change.lock().await;
         // One that cannot be brought up now will be given the command when it can.
-        self.repair(of).await.ok();
+        let repaired = self.repair(of).await;
         if of.closed.is_cancelled() {
             return Err(self.parts.registry.missing(&of.name));
         }
@@ -98,6 +98,10 @@ impl Functions {
         let numbers = targets(of, manage.replica)?;
         if options.dry_run {
             return self.manage_dry(of, &version, manage, options.timeout_ms).await;
+        }
+        // Each was tried just now, and may have taken all the time it has: that is not done once more.
+        if repaired.is_err() && of.pool.alive() == 0 {
+            return Err(none_works(of));
         }
         let keeps = version.keeps(&manage.action);
         if keeps {
@@ -165,12 +169,12 @@ fn targets(of: &Deployment, replica: Option<u32>) -> Result<Vec<u32>, Error> {
         return Ok(vec![wanted]);
     }
     let last = all.last().copied().unwrap_or(0);
-    Err(FieldError::new("replica", format!("there is no replica {wanted}: there are 1 to {last}")).into())
+    Err(FieldError::new("replica", format!("names no replica of the function: there are 1 to {last}")).into())
 }
 
 fn ask(manage: &Manage, timeout_ms: Option<u64>) -> Ask<'_> {
     let op = Op::Management { action: &manage.action, data: &manage.data };
-    Ask { op, timeout_ms, origin: Origin::Function, dry_run: false }
+    Ask { op, timeout_ms, origin: Origin::Function, effects: Effects::All }
 }
 
 impl Round<'_> {
@@ -283,13 +287,14 @@ impl Round<'_> {
         if let Some(number) = self.number {
             self.of.settled.fetch_max(number, std::sync::atomic::Ordering::AcqRel);
         }
-        let Some(first) = self.first else {
-            let why = self.of.pool.failure().unwrap_or_else(|| "they are being brought up".into());
-            let why = format!("the function `{}` has no replica that works: {why}", self.of.name);
-            return Err(Error::new(ErrorKind::Busy, why));
-        };
+        let first = self.first.ok_or_else(|| none_works(self.of))?;
         Ok(Managed::Here { first: Box::new(first), replicas: self.answers })
     }
+}
+
+fn none_works(of: &Deployment) -> Error {
+    let why = of.pool.failure().unwrap_or_else(|| "they are being brought up".into());
+    Error::new(ErrorKind::Busy, format!("the function `{}` has no replica that works: {why}", of.name))
 }
 
 fn down(number: u32) -> Result<Checked, Error> {

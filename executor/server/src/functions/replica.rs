@@ -17,7 +17,7 @@ use super::{
 use crate::{
     checked::Checked,
     error::{Error, ErrorKind},
-    executor::{Drive, Executor, Origin},
+    executor::{Drive, Effects, Executor, Origin},
     store::{KeptCommand, SavedState, Store},
 };
 
@@ -44,14 +44,14 @@ pub(super) struct Ask<'a> {
     pub(super) op: Op<'a>,
     pub(super) timeout_ms: Option<u64>,
     pub(super) origin: Origin,
-    /// Whether nothing of it is to last. The replica is to be thrown away then.
-    pub(super) dry_run: bool,
+    /// What of it is to last. The replica is to be thrown away where that is nothing.
+    pub(super) effects: Effects,
 }
 
 impl<'a> Ask<'a> {
     /// What the server itself asks.
     pub(super) fn ours(op: Op<'a>) -> Self {
-        Self { op, timeout_ms: None, origin: Origin::Function, dry_run: false }
+        Self { op, timeout_ms: None, origin: Origin::Function, effects: Effects::All }
     }
 }
 
@@ -113,7 +113,7 @@ impl Cradle {
             op: ask.op,
             context: &of.context,
             origin: ask.origin,
-            dry_run: ask.dry_run || *dry,
+            effects: if *dry { Effects::None } else { ask.effects },
             recorder: Arc::clone(recorder),
         };
         self.executor.drive(instance, drive).await
@@ -132,7 +132,7 @@ impl Cradle {
             recorder,
             dry: place == Place::Nowhere,
         };
-        self.step(of, &mut replica, Op::Init, "it could not be initialised").await?;
+        self.step(of, &mut replica, Ask::ours(Op::Init), "it could not be initialised").await?;
         Ok(replica)
     }
 
@@ -162,22 +162,23 @@ impl Cradle {
         if let Some(SavedState { policy_rule_uri, state, command, .. }) = state {
             let op = Op::Restore { from_policy_uri: policy_rule_uri, state };
             let what = format!("it does not continue from the state that `{policy_rule_uri}` saved");
-            self.step(of, &mut replica, op, &what).await?;
+            self.step(of, &mut replica, Ask::ours(op), &what).await?;
             replica.command = *command;
         }
         let commands = self.store.commands_after(&of.name, replica.command, place.number()).await?;
         for KeptCommand { number, action, data, .. } in &commands {
             let op = Op::Management { action, data };
             let what = format!("the management command `{}` could not be given to it again", shorten(action, 60));
-            self.step(of, &mut replica, op, &what).await?;
+            // What it did to the context is there, and is not done again.
+            self.step(of, &mut replica, Ask { effects: Effects::Memory, ..Ask::ours(op) }, &what).await?;
             replica.command = *number;
         }
         Ok(replica)
     }
 
-    async fn step(&self, of: &Deployment, replica: &mut Replica, op: Op<'_>, what: &str) -> Result<(), Unfit> {
+    async fn step(&self, of: &Deployment, replica: &mut Replica, ask: Ask<'_>, what: &str) -> Result<(), Unfit> {
         // PERF: boxed, since a call's future is large and this is rare.
-        let checked = Box::pin(self.ask(of, replica, Ask::ours(op))).await?;
+        let checked = Box::pin(self.ask(of, replica, ask)).await?;
         match checked.run.outcome {
             Outcome::Finished(_) => Ok(()),
             _ => Err(Unfit::Outcome(what.to_owned(), Box::new(checked))),

@@ -105,9 +105,10 @@ impl Functions {
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             for of in self.parts.directory.all() {
                 let stateful = of.version().is_some_and(|version| version.stateful);
-                if stateful && !of.saving_pauses() && !of.pool.called().is_empty() {
+                let numbers = if stateful { of.to_save() } else { Vec::new() };
+                if !numbers.is_empty() {
                     let functions = self.clone();
-                    self.parts.tasks.spawn(async move { functions.save_called(&of).await });
+                    self.parts.tasks.spawn(async move { functions.save_called(&of, numbers).await });
                 }
             }
         }
@@ -116,19 +117,24 @@ impl Functions {
     /// Saves everything that was called, and waits until it is written.
     pub(super) async fn save_at_stop(&self) {
         let all = self.parts.directory.all();
-        let saving = join_all(all.iter().map(|of| self.save_called(of)));
+        // Somebody may be saving already, who took what a replica remembered before its last call.
+        let saving = join_all(all.iter().map(|of| self.save_each(of, of.pool.called())));
         if tokio::time::timeout(AT_STOP, saving).await.is_err() {
             tracing::warn!("what some functions did last could not be saved in time");
         }
     }
 
-    /// Saves the replicas that were called, unless somebody does already.
-    async fn save_called(&self, of: &Arc<Deployment>) {
+    /// Saves these replicas, which were called, unless somebody saves some already.
+    async fn save_called(&self, of: &Arc<Deployment>, numbers: Vec<u32>) {
         if of.saving.swap(true, Ordering::AcqRel) {
             return;
         }
         let _saving = Saving(of);
-        join_all(of.pool.called().into_iter().map(|number| self.save_one(of, number))).await;
+        self.save_each(of, numbers).await;
+    }
+
+    async fn save_each(&self, of: &Arc<Deployment>, numbers: Vec<u32>) {
+        join_all(numbers.into_iter().map(|number| self.save_one(of, number))).await;
     }
 
     async fn save_one(&self, of: &Arc<Deployment>, number: u32) {

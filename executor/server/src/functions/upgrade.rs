@@ -84,15 +84,14 @@ impl Upgrade<'_> {
     async fn try_out(&self) -> Result<(), Unfit> {
         let cradle = &self.functions.parts.cradle;
         for number in self.of.pool.numbers() {
-            let state = match self.of.pool.take(number).await {
-                Some(mut lease) if self.old.stateful => self.functions.save(self.of, &mut lease).await?,
-                _ => None,
-            };
-            match state {
-                Some(state) => {
+            match self.of.pool.take(number).await {
+                Some(mut lease) if self.old.stateful => {
+                    let state = self.functions.save(self.of, &mut lease).await?.ok_or_else(|| self.lost(number))?;
+                    // It answers calls while the next version is tried with what it remembers.
+                    drop(lease);
                     cradle.bring_up_from(self.of, &self.next, Place::Nowhere, Some(&state)).await?;
                 }
-                None => drop(cradle.bring_up(self.of, &self.next, Place::Nowhere).await?),
+                _ => drop(cradle.bring_up(self.of, &self.next, Place::Nowhere).await?),
             }
         }
         Ok(())

@@ -116,7 +116,10 @@ where
     // `read_text` has seen to the depth.
     deserializer.disable_recursion_limit();
     let value = Distinct.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
-    value.map_err(|error| Error::new(ErrorKind::NotJson, format!("the body is not what is read here: {error}")))
+    value.map_err(|error| {
+        let what = if error.is_data() { "what is read here" } else { "valid JSON" };
+        Error::new(ErrorKind::NotJson, format!("the body is not {what}: {error}"))
+    })
 }
 
 /// Reads any value; in the outermost object each field may stand once.

@@ -29,6 +29,8 @@ pub(super) struct Board {
 struct Watched {
     sender: broadcast::Sender<News>,
     watchers: usize,
+    /// The last record that is known: one for all who watch.
+    latest: Option<Event>,
 }
 
 /// Something happened to a job.
@@ -93,7 +95,7 @@ impl Board {
     /// Sits down to watch a job.
     pub(super) fn watch(self: &Arc<Self>, job_id: &str) -> Seat {
         let mut watched = lock(&self.watched);
-        let new = || Watched { sender: broadcast::Sender::new(MAX_BEHIND), watchers: 0 };
+        let new = || Watched { sender: broadcast::Sender::new(MAX_BEHIND), watchers: 0, latest: None };
         let job = watched.entry(job_id.to_owned()).or_insert_with(new);
         job.watchers += 1;
         Seat { board: Arc::clone(self), job_id: job_id.to_owned(), news: job.sender.subscribe() }
@@ -101,8 +103,24 @@ impl Board {
 
     /// Tells those that watch a job.
     pub(super) fn tell(&self, job_id: &str, news: News) {
-        if let Some(job) = lock(&self.watched).get(job_id) {
+        if let Some(job) = lock(&self.watched).get_mut(job_id) {
+            if let News::Changed(event) = &news {
+                job.latest = Some(event.clone());
+            }
             job.sender.send(news).ok();
+        }
+    }
+
+    /// The last record of a watched job, if it is known.
+    pub(super) fn latest(&self, job_id: &str) -> Option<Event> {
+        lock(&self.watched).get(job_id)?.latest.clone()
+    }
+
+    /// Has a record that was read be the last that is known, unless there is one by now. Returns the one that is.
+    pub(super) fn settle(&self, job_id: &str, read: Event) -> Event {
+        match lock(&self.watched).get_mut(job_id) {
+            Some(job) => job.latest.get_or_insert(read).clone(),
+            None => read,
         }
     }
 

@@ -42,7 +42,13 @@ impl Jobs {
         })?;
         // Before the record is read, so that nothing happens in between.
         let seat = self.parts.board.watch(job_id);
-        let first = Event::read(&self.parts.registry.stored(job_id).await?)?;
+        let first = match self.parts.board.latest(job_id) {
+            Some(latest) => latest,
+            None => {
+                let read = Event::read(&self.parts.registry.stored(job_id).await?)?;
+                self.parts.board.settle(job_id, read)
+            }
+        };
         Ok(Watch {
             jobs: self.clone(),
             seat,
@@ -112,6 +118,8 @@ impl Watch {
     }
 
     async fn read_again(&mut self) -> Option<Event> {
+        // What is still to be heard is older than what is read now.
+        self.seat.news = self.seat.news.resubscribe();
         let record = self.jobs.parts.store.read(Kind::Job, &self.job_id).await.ok().flatten();
         let event = record.and_then(|record| Event::read(&record).ok());
         self.ended |= event.is_none();

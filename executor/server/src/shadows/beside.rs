@@ -12,7 +12,7 @@ use std::{
 use lictor_model::Outcome;
 use lictor_sandbox::context::Bucket;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{tally::Tally, verdict::Verdict};
 use crate::{
@@ -22,8 +22,9 @@ use crate::{
     executor::{Executor, Origin, Request},
 };
 
-/// Questions that wait for their turn, of all candidates.
+/// Questions that wait for their turn, of all candidates, and of one.
 const MAX_WAITING: usize = 256;
+const MAX_WAITING_OF_ONE: usize = 64;
 /// Bytes that all questions may hold: inputs, parameters, answers and contexts.
 const MAX_BYTES: usize = 128 << 20;
 /// Bytes of documents that are compared where others wait for the thread.
@@ -39,6 +40,11 @@ pub struct Shadow {
     dice: RandomState,
     /// What was counted and is not stored yet.
     tally: Mutex<Tally>,
+    /// Its part of what the line has room for, so that a candidate that never answers does not hold up the others.
+    running: Semaphore,
+    waiting: Arc<Semaphore>,
+    /// Set once it is taken away: nobody wants to know any more.
+    withdrawn: CancellationToken,
 }
 
 /// A call of the current policy, to be put before the candidate.
@@ -63,6 +69,8 @@ pub(crate) struct Noted {
 /// Where the questions of all candidates wait.
 pub(super) struct Line {
     running: Semaphore,
+    /// Of those, what one candidate may have.
+    running_of_one: usize,
     waiting: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     tasks: TaskTracker,
@@ -70,9 +78,9 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let slots = std::thread::available_parallelism().map_or(2, usize::from).max(2);
         let (waiting, bytes) = (Arc::new(Semaphore::new(MAX_WAITING)), Arc::new(Semaphore::new(MAX_BYTES)));
-        Self { running: Semaphore::new(cores), waiting, bytes, tasks: TaskTracker::new() }
+        Self { running: Semaphore::new(slots), running_of_one: slots / 2, waiting, bytes, tasks: TaskTracker::new() }
     }
 
     /// Takes no more questions, and waits a while for those that were taken.
@@ -93,13 +101,21 @@ impl Line {
 impl Shadow {
     pub(super) fn new(line: Arc<Line>, candidate: String) -> Self {
         Self {
+            running: Semaphore::new(line.running_of_one),
+            waiting: Arc::new(Semaphore::new(MAX_WAITING_OF_ONE)),
             line,
             candidate,
             sample_percent: AtomicU8::new(100),
             throws: AtomicU64::new(0),
             dice: RandomState::new(),
             tally: Mutex::default(),
+            withdrawn: CancellationToken::new(),
         }
+    }
+
+    /// Lets go of all questions, those that it is being asked too.
+    pub(super) fn withdraw(&self) {
+        self.withdrawn.cancel();
     }
 
     /// Sets how many of a hundred calls it is asked about.
@@ -150,8 +166,9 @@ impl Shadow {
     /// Puts a call before the candidate, some time after its answer has gone out.
     pub(crate) fn ask(self: &Arc<Self>, executor: &Executor, request: &Request<'_>, noted: Noted, checked: &Checked) {
         let outcome = &checked.run.outcome;
-        let place = Arc::clone(&self.line.waiting).try_acquire_owned().ok();
-        let (Some(place), Some(more)) = (place, self.line.room_for(size(outcome))) else {
+        let place = |waiting: &Arc<Semaphore>| Arc::clone(waiting).try_acquire_owned().ok();
+        let places = place(&self.waiting).zip(place(&self.line.waiting));
+        let (Some(places), Some(more)) = (places, self.line.room_for(size(outcome))) else {
             return self.tally().drop_one();
         };
         let mut bytes = noted.bytes;
@@ -165,12 +182,17 @@ impl Shadow {
             _bytes: bytes,
         };
         // PERF: the thread that makes the call goes on with it, and takes this up when it has nothing left to send.
-        self.line.tasks.spawn(Arc::clone(self).answer(executor.clone(), question, place));
+        let (shadow, executor) = (Arc::clone(self), executor.clone());
+        self.line.tasks.spawn(async move {
+            // What is asked when it is withdrawn ends with it, however long it would have taken.
+            shadow.withdrawn.run_until_cancelled(shadow.answer(executor, question, places)).await;
+        });
     }
 
-    async fn answer(self: Arc<Self>, executor: Executor, question: Question, place: OwnedSemaphorePermit) {
+    async fn answer<P>(&self, executor: Executor, question: Question, places: P) {
+        let Ok(_of_one) = self.running.acquire().await else { return };
         let Ok(_running) = self.line.running.acquire().await else { return };
-        drop(place);
+        drop(places);
         let request = Request {
             policy_rule_uri: &self.candidate,
             input: &question.input,

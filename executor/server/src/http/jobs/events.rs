@@ -1,9 +1,9 @@
 //! The events of a job, as `text/event-stream` has them.
 
-use std::{pin::Pin, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 
 use crate::jobs::{Event, Watch};
 
@@ -24,24 +24,35 @@ pub(super) fn of(
     stopped: impl Future<Output = ()> + Send + 'static,
 ) -> impl Stream<Item = Bytes> + Send + 'static {
     let events = Events { watch, stopped: Box::pin(stopped), sent: 0 };
-    stream::unfold(events, |mut events| async move {
-        let piece = events.next().await?;
-        Some((piece, events))
-    })
+    let pieces = stream::unfold(events, |mut events| async move {
+        let pieces = events.next().await?;
+        Some((stream::iter(pieces), events))
+    });
+    pieces.flatten()
+}
+
+/// The text of a record, which all who watch a job share.
+struct Shared(Arc<str>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
 }
 
 impl Events {
-    async fn next(&mut self) -> Option<Bytes> {
+    async fn next(&mut self) -> Option<Vec<Bytes>> {
         tokio::select! {
-            event = self.watch.next() => event.map(|event| self.written(&event)),
-            () = tokio::time::sleep(SILENCE) => Some(Bytes::from_static(b": keep-alive\n\n")),
+            event = self.watch.next() => event.map(|event| self.written(event)),
+            () = tokio::time::sleep(SILENCE) => Some(vec![Bytes::from_static(b": keep-alive\n\n")]),
             () = &mut self.stopped => None,
         }
     }
 
     /// A record has no line breaks outside of its texts, and none as such inside.
-    fn written(&mut self, event: &Event) -> Bytes {
+    fn written(&mut self, event: Event) -> Vec<Bytes> {
         self.sent += 1;
-        format!("event: status\nid: {}\ndata: {}\n\n", self.sent, event.document).into()
+        let head = format!("event: status\nid: {}\ndata: ", self.sent);
+        vec![head.into(), Bytes::from_owner(Shared(event.document)), Bytes::from_static(b"\n\n")]
     }
 }
