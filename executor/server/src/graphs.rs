@@ -21,7 +21,7 @@ use std::{
 };
 
 use lictor_model::{
-    Entry, Outcome, Query, SchemaMode, Schemas, Stop, StopKind, Violation,
+    Entry, Outcome, SchemaMode, Schemas, Stop, StopKind, Violation,
     field::shorten,
     graph::{Plan, named},
     limits::Ceiling,
@@ -42,7 +42,7 @@ use crate::{
     error::{Error, ErrorKind},
     executor::Origin,
     functions::{FunctionCall, Functions},
-    registry::{Found, Registry},
+    registry::Registry,
     store::{Change, Changes, Kind, Store},
 };
 
@@ -125,11 +125,6 @@ impl Graphs {
             deleted
         })
         .await
-    }
-
-    /// The records that match.
-    pub async fn query(&self, query: Query) -> Result<Found, Error> {
-        self.parts.registry.query(query).await
     }
 
     /// CANCEL: a change is brought to its end although whoever asked for it went away: what is known must not stay behind

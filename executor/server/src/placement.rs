@@ -39,6 +39,9 @@ use crate::{
     system::System,
 };
 
+/// The id that stands for no executor in particular, unless one is registered by that name.
+const ANY: &str = "auto";
+
 /// What is to be placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -147,8 +150,24 @@ impl Placement {
         Self { parts: Arc::new(parts) }
     }
 
+    /// The executor that was named, or, where none was or it is `auto`, one that the allocator picks. `alloc` is that of
+    /// the request's body.
+    pub async fn place(&self, named: Option<&str>, mode: Mode, alloc: Option<&Value>) -> Result<Chosen, Error> {
+        match named {
+            Some(named) if named != ANY || self.is_registered(named).await => {
+                Ok(Chosen { executor_id: named.to_owned(), replica_count: None })
+            }
+            _ => self.choose(mode, alloc).await,
+        }
+    }
+
+    async fn is_registered(&self, executor_id: &str) -> bool {
+        let there = self.parts.executors.must_exist(executor_id).await;
+        !matches!(there, Err(error) if error.kind() == ErrorKind::NotFound)
+    }
+
     /// Picks an executor. `alloc` is the `alloc` of the request's body, if it has one.
-    pub async fn choose(&self, mode: Mode, alloc: Option<&Value>) -> Result<Chosen, Error> {
+    async fn choose(&self, mode: Mode, alloc: Option<&Value>) -> Result<Chosen, Error> {
         let Parts { system, allocator, .. } = &*self.parts;
         let alloc = alloc.map(Alloc::parse).transpose()?;
         if let Some(system) = system {

@@ -162,7 +162,7 @@ pub(super) fn required(field: &str) -> Error {
 
 impl<'a> Body<'a> {
     fn uri(&self) -> Result<Cow<'a, str>, Error> {
-        uri(self.policy_rule_uri)
+        text("policy_rule_uri", self.policy_rule_uri)
     }
 
     fn parameters(&self) -> Result<Option<&'a str>, Error> {
@@ -170,15 +170,13 @@ impl<'a> Body<'a> {
     }
 }
 
-/// What a body says of which policy is meant.
-pub(super) fn uri(raw: Option<&RawValue>) -> Result<Cow<'_, str>, Error> {
-    let raw = raw.ok_or_else(|| required("policy_rule_uri"))?.get();
+/// The string that a body has in one of its fields.
+pub(super) fn text<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Cow<'a, str>, Error> {
+    let raw = raw.ok_or_else(|| required(field))?.get();
     // PERF: borrowed, as a uri has nothing to unescape.
     let borrowed: Option<&str> = serde_json::from_str(raw).ok();
     let text = borrowed.map(Cow::Borrowed).or_else(|| serde_json::from_str(raw).map(Cow::Owned).ok());
-    text.ok_or_else(|| {
-        FieldError::new("policy_rule_uri", format!("must be a string, not `{}`", shorten(raw, 40))).into()
-    })
+    text.ok_or_else(|| FieldError::new(field, format!("must be a string, not `{}`", shorten(raw, 40))).into())
 }
 
 /// The call's own parameters; `null` stands for none, as in the original.

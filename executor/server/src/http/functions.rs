@@ -22,14 +22,12 @@ use super::{
     router::{Named, Routes, answer_by_status},
 };
 use crate::{
-    error::{Error, ErrorKind},
+    error::Error,
     executor::Origin,
     functions::{Deployed, FunctionCall, ManageOptions, Managed, ReplicaAnswer},
     placement::Mode,
 };
 
-/// The executor id that stands for any, unless an executor is registered under it.
-const AUTO: &str = "auto";
 /// How the original begins to say that a field is missing.
 const MISSING: &str = "name and policy_rule_uri are required:";
 
@@ -197,25 +195,14 @@ async fn create(routes: &Routes, named: Option<&str>, request: Request) -> Resul
     let mut body = body::read_value(request, routes.max_body).await?;
     let alloc = body.as_object_mut().and_then(|body| body.shift_remove("alloc"));
     let mut deploy = Deploy::parse(body).map_err(missing)?;
-    let executor_id = match named {
-        Some(named) if named != AUTO || is_registered(routes, named).await => named.to_owned(),
-        _ => {
-            let chosen = routes.app.placement.choose(Mode::Function, alloc.as_ref()).await?;
-            if let Some(n) = chosen.replica_count {
-                deploy = deploy.with_replicas(n);
-            }
-            chosen.executor_id
-        }
-    };
-    Ok(match routes.app.functions.deploy(&executor_id, deploy, options.dry_run).await? {
+    let chosen = routes.app.placement.place(named, Mode::Function, alloc.as_ref()).await?;
+    if let Some(n) = chosen.replica_count {
+        deploy = deploy.with_replicas(n);
+    }
+    Ok(match routes.app.functions.deploy(&chosen.executor_id, deploy, options.dry_run).await? {
         Deployed::Done { policy, warnings } => reply::success(&Value::Object(policy), &warnings),
         Deployed::Refused(checked) => reply::run(&checked, options.usage),
     })
-}
-
-async fn is_registered(routes: &Routes, executor_id: &str) -> bool {
-    let there = routes.app.executors.must_exist(executor_id).await;
-    !matches!(there, Err(error) if error.kind() == ErrorKind::NotFound)
 }
 
 fn missing(error: FieldError) -> Error {

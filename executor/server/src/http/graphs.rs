@@ -6,14 +6,13 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use lictor_model::{FieldError, field::shorten};
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Reply, body,
-    execute::{present, required},
+    execute::{present, required, text},
     openapi::{
         Answer, ByStatus, Change, Document, Filter as FilterBody, GraphAnswer, GraphBody, GraphRecord, GraphRunAnswer,
         GraphRunBody, GraphRunOptions, GraphUri, QueryOptions, RunOptions,
@@ -122,14 +121,6 @@ struct Body<'a> {
     input_data: Option<&'a RawValue>,
 }
 
-impl Body<'_> {
-    fn uri(&self) -> Result<String, Error> {
-        let raw = self.graph_uri.ok_or_else(|| required("graph_uri"))?.get();
-        let wrong = |_| FieldError::new("graph_uri", format!("must be a string, not `{}`", shorten(raw, 40)));
-        Ok(serde_json::from_str(raw).map_err(wrong)?)
-    }
-}
-
 /// Execute a graph
 ///
 /// Nodes without parents are given the input, those with one parent its output, those with several a list of theirs, in
@@ -146,11 +137,11 @@ async fn execute_graph(State(routes): State<Routes>, request: Request) -> Respon
     answer_by_status(
         async {
             let options = Options::parse(request.uri().query(), &["trace"])?;
-            let text = body::read_text(request, routes.max_body).await?;
-            let body: Body<'_> = serde_json::from_str(&text).map_err(|error| {
+            let sent = body::read_text(request, routes.max_body).await?;
+            let body: Body<'_> = serde_json::from_str(&sent).map_err(|error| {
                 Error::new(ErrorKind::NotJson, format!("the body is not a request to execute a graph: {error}"))
             })?;
-            let uri = body.uri()?;
+            let uri = text("graph_uri", body.graph_uri)?;
             let call = GraphCall {
                 input: body.input_data.ok_or_else(|| required("input_data"))?.get(),
                 timeout_ms: options.timeout_ms,

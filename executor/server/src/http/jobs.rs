@@ -21,14 +21,7 @@ use super::{
     reply,
     router::{Named, Routes, answer, answer_by_status},
 };
-use crate::{
-    error::{Error, ErrorKind},
-    jobs::TriedOut,
-    placement::Mode,
-};
-
-/// The executor id that stands for any, unless an executor is registered under it.
-const AUTO: &str = "auto";
+use crate::{error::Error, jobs::TriedOut, placement::Mode};
 
 pub(super) fn routes() -> OpenApiRouter<Routes> {
     OpenApiRouter::default()
@@ -134,7 +127,7 @@ async fn submit(routes: &Routes, executor_id: Option<&str>, request: Request) ->
     let body = body::read_value(request, routes.max_body).await?;
     let alloc = body.get("alloc").cloned();
     let submit = Submit::parse(body)?.within(options.timeout_ms);
-    let executor_id = executor(routes, executor_id, alloc.as_ref()).await?;
+    let executor_id = routes.app.placement.place(executor_id, Mode::Job, alloc.as_ref()).await?.executor_id;
     let warnings = submit.warnings.clone();
     if options.dry_run {
         return Ok(match routes.app.jobs.try_out(&executor_id, &submit).await? {
@@ -149,20 +142,4 @@ async fn submit(routes: &Routes, executor_id: Option<&str>, request: Request) ->
         [] => json!({"success": true, "job_id": job_id}),
         warnings => json!({"success": true, "job_id": job_id, "warnings": warnings}),
     }))
-}
-
-/// The executor that is named, or one that is picked.
-async fn executor(routes: &Routes, named: Option<&str>, alloc: Option<&Value>) -> Result<String, Error> {
-    let any = match named {
-        None => true,
-        Some(AUTO) => {
-            let registered = routes.app.executors.must_exist(AUTO).await;
-            matches!(registered, Err(error) if error.kind() == ErrorKind::NotFound)
-        }
-        Some(_) => false,
-    };
-    match named {
-        Some(named) if !any => Ok(named.to_owned()),
-        _ => Ok(routes.app.placement.choose(Mode::Job, alloc).await?.executor_id),
-    }
 }

@@ -37,7 +37,7 @@ impl Batch {
     /// Reads the text of a request.
     pub(super) fn parse(text: String) -> Result<Self, Error> {
         let body: Body<'_> = serde_json::from_str(&text).map_err(|error| execute::not_a_request(&error))?;
-        let uri = execute::uri(body.policy_rule_uri)?.into_owned();
+        let uri = execute::text("policy_rule_uri", body.policy_rule_uri)?.into_owned();
         let inputs = list(body.inputs.ok_or_else(|| required("inputs"))?)?;
         let inputs = inputs.into_iter().map(|input| place(&text, input.get())).collect();
         let parameters = execute::parameters(body.parameters)?.map(|parameters| place(&text, parameters));
