@@ -108,6 +108,8 @@ impl Executors {
             executors.enrol().await?;
             tasks.spawn(follow(executors.clone()));
             if executors.parts.store.is_shared() {
+                // Before it takes calls: one that is gone before its first would be believed for good.
+                heartbeats::note(&executors, Beat::of(&executors.parts.embedded)).await?;
                 tasks.spawn(heartbeats::keep_noted(executors.clone(), config.heartbeat));
             }
         }

@@ -47,7 +47,7 @@ impl Beat {
         }
     }
 
-    fn of(executor: &Executor) -> Self {
+    pub(super) fn of(executor: &Executor) -> Self {
         if executor.gate().is_full() { Self::Busy } else { Self::Healthy }
     }
 }
@@ -79,12 +79,17 @@ impl Pulse {
     }
 }
 
-/// Notes for the other processes on the same database that the executor in this one is there.
+/// Notes for the other processes on the same database how the executor in this one is.
+pub(super) async fn note(executors: &Executors, beat: Beat) -> Result<(), Error> {
+    executors.parts.store.heartbeat(executors.parts.own.id.as_str(), beat.status()).await.map(drop)
+}
+
+/// Says it again and again.
 pub(super) async fn keep_noted(executors: Executors, interval: Duration) {
     let mut pulse = Pulse::new(interval);
     loop {
         let beat = pulse.next(&executors.parts.embedded).await;
-        if let Err(error) = executors.parts.store.heartbeat(executors.parts.own.id.as_str(), beat.status()).await {
+        if let Err(error) = note(&executors, beat).await {
             tracing::warn!(error = error.chain(), "a heartbeat could not be noted");
         }
     }
