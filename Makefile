@@ -3,7 +3,7 @@
 CARGO   ?= cargo
 LICTOR  := target/checked/lictor
 .DEFAULT_GOAL := help
-.PHONY: help run test check guests builtin bench bench-registry bench-ways lictor
+.PHONY: help run test check guests builtin bench bench-registry bench-ways counts lictor
 
 help: ## List what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -25,7 +25,7 @@ guests: lictor ## Build the example policies into target/guests
 builtin: lictor ## Make the components anew that the server carries, after a change of their sources
 	@guest-examples/builtin.sh $(LICTOR)
 
-bench: guests ## Measure against a bare HTTP server, in one run
+bench: guests ## Measure all that has a goal, and the peers, and write tests/bench/RESULTS.md
 	@tests/bench/run.sh
 
 bench-registry: ## Measure queries and writes with 100,000 policies
@@ -33,6 +33,9 @@ bench-registry: ## Measure queries and writes with 100,000 policies
 
 bench-ways: guests ## Measure functions, jobs and graphs against stateless calls
 	@tests/bench/ways.sh
+
+counts: guests ## Commit new counts of the hot call: make counts BECAUSE='why they changed'
+	@tests/bench/counts.sh update "$$BECAUSE"
 
 lictor:
 	@$(CARGO) build --profile checked --locked -p lictor

@@ -1,44 +1,83 @@
 #!/usr/bin/env bash
-# Measures, in one run on this machine: requests a second of a bare hyper server and of ours with a fresh sandbox for
-# each, taking turns, and what calls cost in process. Medians of five; ratios are what to compare between machines.
+# Measures everything that has a goal, in one run on this machine, and puts the figures beside the goals: on standard output
+# and in tests/bench/RESULTS.md. The server is built for release before; LICTOR_BENCH_PROFILE=checked takes the build that
+# `make test` uses. LICTOR_BENCH_QUICK=1 has short rounds, to see that everything runs, and leaves RESULTS.md alone.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-command -v wrk >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends wrk; } >/dev/null
-command -v curl >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends curl; } >/dev/null
-cargo build --release --locked -p lictor -p lictor-bench
+profile=${LICTOR_BENCH_PROFILE:-release}
+bin=target/$profile
+figures=target/bench/figures.tsv log=target/bench/log
+mkdir -p target/bench
+: >"$figures" >"$log"
+failed=()
 
-dir=$(mktemp -d)
-trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$dir"' EXIT
-target/release/lictor serve --data-dir "$dir/data" --listen 127.0.0.1:0 --admin 127.0.0.1:0 --allow-file "$PWD/target/guests" \
-    >"$dir/ready" 2>"$dir/log" &
-while [ "$(wc -l <"$dir/ready")" -lt 2 ]; do sleep 0.05; done
-ours=$(sed -n 's/^listening on //p' "$dir/ready")
-# A port that nobody listens on: the baseline does not pick one itself.
-bare=127.0.0.1:$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])' 2>/dev/null || echo 9191)
-target/release/echo "$bare" &
+fact() { printf '%s\t%s\tfact\n' "$1" "$2" >>"$figures"; }
 
-# The seed's policy, with settings that have no `allowlist_api`: it makes no host call.
-sed -e "s#\"code\": *\"ip_allowlist.zip\"#\"code\": \"file://$PWD/target/guests/ip_allowlist.zip\"#" \
-    -e '/"policy_settings": *{/,/}/ s#"allowlist_api".*##' target/guests/ip_allowlist.json >"$dir/record.json"
-curl -sS -X POST "$ours/policy" -H 'Content-Type: application/json' -d @"$dir/record.json" | grep -q '"success":true'
-post=$ours/executor/executor-001/execute_policy
-body=$(sed -n "s/^wrk.body='\(.*\)'$/\1/p" tests/bench/post.lua)
-curl -sS -X POST "$post" -H 'Content-Type: application/json' -d "$body" | grep -q '"allowed":true'
+# Runs a program that prints figures. One that fails costs its own figures and no others.
+measure() {
+    local began=$SECONDS name=$1 && shift
+    printf '%s … ' "$name" >&2
+    if LICTOR_BIN=$PWD/$bin/lictor timeout 300 "$@" 2>>"$log" >target/bench/some; then
+        printf '%d s\n' $((SECONDS - began)) >&2
+    else
+        failed+=("$name")
+        printf 'failed, see %s: %s\n' "$log" "$(tail -n 1 "$log")" >&2
+    fi
+    # What it found until then holds.
+    cat target/bench/some >>"$figures"
+}
 
-load() { wrk -t1 -c32 -d"${2:-4}s" -s tests/bench/post.lua "$1" | sed -n 's/^Requests.sec: *//p; s/.*Non-2xx.*/NOT ALL ANSWERED/p'; }
-median() { sort -n | sed -n 3p; }
-load "http://$bare/" 1 >/dev/null; load "$post" 1 >/dev/null
-for _ in 1 2 3 4 5; do
-    load "http://$bare/" >>"$dir/bare"
-    load "$post" >>"$dir/ours"
+build() {
+    if [ "$profile" = release ]; then
+        cargo build --release --locked -p lictor -p lictor-bench --bin lictor --bin echo --bin load --bin in-process --bin measure --bin report
+    else
+        cargo build --profile "$profile" --workspace --bins --locked
+    fi
+    command -v wrk >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends wrk; } >/dev/null
+    tests/bench/peers/peers.sh install
+}
+
+# What ratios are taken against must not change, or they mean nothing.
+baseline() {
+    sha256sum --check --quiet - <<'SUMS'
+478d8e41f9d864688371034d435044606de053f35011abad7316b4e3d7d879a0  tests/bench/baseline/echo.rs
+2809957dcc581fda7617eaea3fa805b861fc416c3493bb2de88d7a50a8726b55  tests/bench/post.lua
+SUMS
+    local count
+    for server in echo lictor; do
+        count=$(grep -c mimalloc "$bin/$server" || true)
+        [ "$count" -gt 0 ] || { echo "$server does not have the allocator of the other" >&2 && exit 1; }
+    done
+    fact baseline "tests/bench/baseline/echo.rs, unchanged; both servers with mimalloc and built with profile $profile; their workers are the threads of the table"
+}
+
+machine() {
+    local changes
+    changes=$(git status --porcelain -- ':!tests/bench/RESULTS.md' 2>/dev/null | wc -l)
+    fact date "$(date -u +%F)"
+    fact commit "$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)$([ "$changes" -eq 0 ] || echo ', with changes')"
+    fact processor "$(sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores"
+    fact memory "$(awk '/^MemTotal/ { printf "%.1f GB", $2 / 1e6 }' /proc/meminfo)"
+    fact kernel "$(uname -sr)"
+    fact compiler "$(rustc --version)"
+    fact load_generator "wrk $(wrk -v 2>/dev/null | sed -n 's/^wrk \([^ ]*\).*/\1/p' || true), 1 thread, 32 connections kept, tests/bench/post.lua"
+}
+
+build
+built=$SECONDS
+baseline
+machine
+measure "over HTTP, in turns" "$bin/load"
+measure "in process" "$bin/in-process" target/guests/ip_allowlist.wasm tests/bench/spin.wat
+for what in first fair rotation memory overrun registry counting graphs; do
+    measure "$what" "$bin/measure" "$what"
 done
-bare_median=$(median <"$dir/bare") ours_median=$(median <"$dir/ours")
-echo
-echo "requests a second, 32 connections, medians of five:"
-printf '  %-56s %9.0f\n' "bare hyper, parse and echo" "$bare_median" "fresh sandbox a request, ip_allowlist" "$ours_median"
-awk -v o="$ours_median" -v b="$bare_median" 'BEGIN { printf "  %-56s %9.2f\n", "ratio", o / b }'
-kill $(jobs -p) 2>/dev/null || true
-wait 2>/dev/null || true
-echo
-echo "in process:"
-target/release/in-process target/guests/ip_allowlist.wasm tests/bench/spin.wat | sed 's/^/  /'
+[ "${#failed[@]}" -eq 0 ] || fact failed "${failed[*]}"
+fact took "$((SECONDS - built)) s to measure, $built s to build and install before"
+
+if [ -n "${LICTOR_BENCH_QUICK:-}" ]; then
+    "$bin/report" "$figures"
+else
+    "$bin/report" "$figures" --write tests/bench/RESULTS.md
+fi
+[ "${#failed[@]}" -eq 0 ] || { echo "failed: ${failed[*]}" >&2 && exit 1; }

@@ -31,6 +31,8 @@ mod examples;
 mod execute;
 /// The registry of executors, their health, and calls that another executor answers.
 mod executors;
+/// Nothing of one run is visible to the next.
+mod fresh;
 /// Functions: deployed, called, managed, scaled, upgraded, and there again after kill -9.
 mod functions;
 /// Graphs: what is refused when one is made, joins, deadlines, and which node is to blame.

@@ -27,7 +27,7 @@ use crate::error::{LoadCode, LoadError};
 /// The most that all kept files may take together.
 const MAX_BYTES: u64 = 8 << 30;
 /// The largest single file that is read back.
-const MAX_FILE: u64 = 512 << 20;
+const MAX_FILE: usize = 512 << 20;
 
 /// A folder of components and compiled code.
 pub struct DiskCache {
@@ -78,7 +78,7 @@ impl DiskCache {
     /// The compiled code of a component for an engine, if it is there and sealed by us.
     pub fn artifact(&self, digest: &Digest, engine: [u8; 32]) -> Option<Artifact> {
         let path = self.artifact_path(digest, &engine);
-        let file = read(&path)?;
+        let file = read(&path)?.into();
         match Artifact::unseal(&self.key, &file, *digest, engine) {
             Ok(artifact) => Some(artifact),
             Err(error) => {
@@ -134,10 +134,10 @@ fn distrusted(path: &Path, why: &str) {
 }
 
 fn read(path: &Path) -> Option<Vec<u8>> {
-    let file = File::open(path).ok()?;
-    let mut bytes = Vec::new();
-    let read = file.take(MAX_FILE).read_to_end(&mut bytes);
-    read.ok().map(|_| bytes)
+    let mut file = File::open(path).ok()?;
+    let len = usize::try_from(file.metadata().ok()?.len()).ok().filter(|len| *len <= MAX_FILE)?;
+    let mut bytes = vec![0; len];
+    file.read_exact(&mut bytes).ok().map(|()| bytes)
 }
 
 /// Makes the folder if it is not there, and takes everybody else's rights on it.

@@ -116,7 +116,8 @@ async fn compile_in_child(
         return Err(LoadError::new(LoadCode::TooComplex, why));
     }
     let (engine, code) = code.split_first_chunk::<32>().ok_or_else(|| internal("the compiler wrote nothing"))?;
-    let code = Code::from_bytes(code).ok_or_else(|| internal("the compiler did not write everything"))?;
+    let code =
+        Code::from_bytes(&code.to_vec().into()).ok_or_else(|| internal("the compiler did not write everything"))?;
     Ok(Artifact::from_child(*digest, *engine, code))
 }
 

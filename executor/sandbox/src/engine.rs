@@ -22,11 +22,13 @@ use wasmtime::{
 };
 
 use crate::{
-    aot::{Artifact, Code},
+    aot::{About, Artifact, Code},
     imports,
-    inspect::Facts,
+    inspect::{Facts, STATE},
     module::OpenError,
-    state::{MemoryMeter, State},
+    pages,
+    spare::Spares,
+    state::State,
     twin,
 };
 
@@ -66,13 +68,12 @@ struct Shared {
     plain: Linked,
     metered: OnceLock<Result<Linked, String>>,
     http: imports::http::Client,
+    spares: Arc<Spares>,
 }
 
 /// An engine, its linker and its ticker.
 pub(crate) struct Linked {
     pub(crate) linker: Linker<State>,
-    /// For twins: without a single import.
-    pub(crate) empty: Linker<MemoryMeter>,
     pub(crate) hash: [u8; 32],
     _ticker: Ticker,
 }
@@ -82,7 +83,8 @@ impl Sandbox {
     pub fn new(config: SandboxConfig) -> Result<Self, OpenError> {
         let plain = Linked::new(&config, false)?;
         let http = imports::http::Client::new(config.allow_private.clone());
-        Ok(Self { shared: Arc::new(Shared { config, plain, metered: OnceLock::new(), http }) })
+        let spares = Spares::new(spares(&config));
+        Ok(Self { shared: Arc::new(Shared { config, plain, metered: OnceLock::new(), http, spares }) })
     }
 
     pub(crate) fn linked(&self, metered: bool) -> Result<&Linked, OpenError> {
@@ -99,6 +101,10 @@ impl Sandbox {
     /// Identifies the engine that an artifact must have been compiled for.
     pub fn engine_hash(&self, metered: bool) -> Result<[u8; 32], OpenError> {
         Ok(self.linked(metered)?.hash)
+    }
+
+    pub(crate) fn spares(&self) -> &Arc<Spares> {
+        &self.shared.spares
     }
 
     pub(crate) fn http(&self) -> &imports::http::Client {
@@ -126,8 +132,7 @@ impl Linked {
         engine_config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config)));
         let engine = Engine::new(&engine_config).map_err(OpenError::engine)?;
         let linker = imports::linker(&engine).map_err(OpenError::engine)?;
-        let empty = Linker::new(&engine);
-        Ok(Self { linker, empty, hash: engine_hash(&engine), _ticker: Ticker::start(engine)? })
+        Ok(Self { linker, hash: engine_hash(&engine), _ticker: Ticker::start(engine)? })
     }
 }
 
@@ -155,12 +160,20 @@ impl Compiler {
 
     /// Compiles a component that was inspected. Takes seconds of one core for large ones.
     pub fn compile(&self, facts: &Facts, component: &[u8]) -> Result<Artifact, OpenError> {
-        let compile = |bytes: &[u8]| self.engine.precompile_component(bytes);
         // A twin has fewer instructions around the policy's: where fuel is counted, that would show.
         let twin = if self.metered { None } else { twin::of(component) };
-        let twin = twin.and_then(|twin| compile(&twin).ok()).unwrap_or_default();
-        let code = Code { component: compile(component).map_err(OpenError::compile)?, twin };
+        let twin = twin.and_then(|twin| self.engine.precompile_module(&twin).ok()).unwrap_or_default();
+        let component = self.engine.precompile_component(component).map_err(OpenError::compile)?;
+        let code = Code { component: component.into(), twin: twin.into(), about: about(facts) };
         Ok(Artifact::new(facts.digest, self.hash, code))
+    }
+}
+
+fn about(facts: &Facts) -> About {
+    About {
+        initial_memory_bytes: facts.initial_memory_bytes,
+        uses_context: facts.imports.iter().any(|name| name.starts_with("wasi:keyvalue/store")),
+        stateful: facts.exports.iter().any(|name| name == STATE),
     }
 }
 
@@ -204,15 +217,25 @@ pub(crate) fn refused_features() -> [WasmFeatures; 13] {
     ]
 }
 
+/// How many instances of twins there may be beside those of components.
+fn spares(config: &SandboxConfig) -> usize {
+    // Two for each call that may run, for the policies whose turn it is not.
+    2 * config.max_instances.max(1) as usize
+}
+
+/// Threads that run a call in a twin at the same time, for whose instances there is room beside the spares.
+const THREADS: u32 = 256;
+
 /// The pool, sized from the number of instances.
 fn pool(config: &SandboxConfig) -> PoolingAllocationConfig {
     let n = config.max_instances.max(1);
+    let twins = n.saturating_mul(2).saturating_add(THREADS);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(n)
         // CPython's component is made of 14 core instances, a plain Rust one of 1 to 4.
-        .total_core_instances(n.saturating_mul(16))
-        .total_memories(n)
-        .total_tables(n.saturating_mul(2))
+        .total_core_instances(n.saturating_mul(16).saturating_add(twins))
+        .total_memories(n.saturating_add(twins))
+        .total_tables(n.saturating_mul(2).saturating_add(twins))
         .total_stacks(n)
         .max_memory_size(config.max_memory_bytes)
         .max_core_instances_per_component(32)
@@ -228,16 +251,8 @@ fn pool(config: &SandboxConfig) -> PoolingAllocationConfig {
         .table_keep_resident(64 * 1024)
         .decommit_batch_size(1)
         .max_unused_warm_slots(n)
-        .pagemap_scan(if can_swap() { Enabled::No } else { Enabled::Auto });
+        .pagemap_scan(if pages::can_swap() { Enabled::No } else { Enabled::Auto });
     pool
-}
-
-/// Whether a dirty page may be swapped out.
-///
-/// `PAGEMAP_SCAN` resets only pages that are present: one that was swapped out would keep what the last policy
-/// wrote (bytecodealliance/wasmtime#14357), so it is used only where nothing can be.
-fn can_swap() -> bool {
-    std::fs::read_to_string("/proc/swaps").map_or(true, |swaps| 1 < swaps.lines().count())
 }
 
 /// Identifies what an artifact depends on, stable over processes and compilers.

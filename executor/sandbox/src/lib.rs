@@ -22,8 +22,10 @@ mod imports;
 mod inspect;
 mod log;
 mod module;
+mod pages;
 mod recorder;
 mod run;
+mod spare;
 mod state;
 mod twin;
 

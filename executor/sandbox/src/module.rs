@@ -1,26 +1,32 @@
 //! A module: native code that is mapped, linked and type-checked. Everything about a policy's code that can be done
 //! once is done here, so that a call only instantiates.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    fs::File,
+    io::Write as _,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use lictor_model::{Digest, Limits, field::shorten};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use wasmtime::{
     Engine,
     component::{
-        Component, ComponentExportIndex, InstancePre, Linker, Type,
+        Component, ComponentExportIndex, InstancePre, Type,
         types::{ComponentFunc, ComponentInstance, ComponentItem},
     },
 };
 
 use crate::{
-    aot::Artifact,
+    aot::{About, Artifact, Code},
     engine::Sandbox,
     imports,
     inspect::{RULE, Refusal, RefusalCode, STATE},
-    state::{MemoryMeter, State},
+    spare::Stock,
+    state::State,
 };
 
 /// Code that can run. Cheap to clone.
@@ -30,13 +36,21 @@ pub struct Module {
 }
 
 struct Inner {
-    linked: Linked<State>,
+    component: Deferred,
     twin: Option<Twin>,
     digest: Digest,
     metered: bool,
-    uses_context: bool,
-    initial_memory_bytes: u64,
+    about: About,
     code_bytes: usize,
+}
+
+/// A component whose code is mapped and linked when it is first needed: where there is a twin, most never are.
+struct Deferred {
+    sandbox: Sandbox,
+    metered: bool,
+    /// Its code, until it is mapped.
+    sealed: Mutex<Option<File>>,
+    linked: OnceLock<Linked<State>>,
 }
 
 /// A component that only has to be instantiated, and where its functions are.
@@ -57,7 +71,7 @@ pub(crate) struct StateExports {
 
 /// The component's twin (see `twin`), and how many calls to leave it out of.
 pub(crate) struct Twin {
-    pub(crate) linked: Linked<MemoryMeter>,
+    pub(crate) stock: Stock,
     skip: AtomicU32,
 }
 
@@ -126,21 +140,69 @@ impl Sandbox {
         if artifact.engine() != &linked.hash {
             return Err(OpenError::internal("the artifact was made for another engine"));
         }
-        let engine = linked.linker.engine();
-        let component = map(engine, &artifact.code().component)?;
-        let twin = match artifact.code().twin.as_slice() {
-            [] => None,
-            code => Some(Twin::link(&linked.empty, &map(engine, code)?)?),
+        let Code { component, twin, about } = artifact.code();
+        let deferred = Deferred {
+            sandbox: self.clone(),
+            metered,
+            sealed: Mutex::new(Some(sealed(component)?)),
+            linked: OnceLock::new(),
         };
-        Module::link(&linked.linker, &component, twin, artifact, metered)
+        let twin = match &**twin {
+            [] => None,
+            code => Some(self.link_twin(linked.linker.engine(), code)?),
+        };
+        if twin.is_none() {
+            deferred.get()?;
+        } else if !artifact.was_opened() {
+            // Whether it can be is to be known now.
+            lock(&deferred.sealed).as_ref().map(|sealed| deferred.link(sealed)).transpose()?;
+        }
+        let inner = Inner {
+            component: deferred,
+            twin,
+            digest: artifact.component(),
+            metered,
+            about: *about,
+            code_bytes: artifact.code().component.len().saturating_add(artifact.code().twin.len()),
+        };
+        Ok(Module { inner: Arc::new(inner) })
+    }
+
+    fn link_twin(&self, engine: &Engine, code: &[u8]) -> Result<Twin, OpenError> {
+        let module = map(engine, &sealed(code)?, wasmtime::Module::deserialize_file)?;
+        let pre = wasmtime::Linker::new(engine).instantiate_pre(&module).map_err(OpenError::link)?;
+        Ok(Twin { stock: Stock::new(pre, self.spares()), skip: AtomicU32::new(0) })
     }
 }
 
-impl Twin {
-    fn link(empty: &Linker<MemoryMeter>, component: &Component) -> Result<Self, OpenError> {
-        let linked = Linked::new(empty.instantiate_pre(component).map_err(OpenError::link)?)?;
-        Ok(Self { linked, skip: AtomicU32::new(0) })
+impl Deferred {
+    fn get(&self) -> Result<&Linked<State>, OpenError> {
+        if let Some(linked) = self.linked.get() {
+            return Ok(linked);
+        }
+        // Of those that come at the same time one does it.
+        let mut sealed = lock(&self.sealed);
+        if let Some(file) = sealed.as_ref() {
+            let linked = self.link(file)?;
+            *sealed = None;
+            return Ok(self.linked.get_or_init(|| linked));
+        }
+        self.linked.get().ok_or_else(|| OpenError::internal("a component has neither code nor links"))
     }
+
+    /// Maps and links it.
+    fn link(&self, sealed: &File) -> Result<Linked<State>, OpenError> {
+        let linker = &self.sandbox.linked(self.metered)?.linker;
+        let engine = linker.engine();
+        let component = map(engine, sealed, Component::deserialize_file)?;
+        let mut linker = linker.clone();
+        imports::complete(&mut linker, engine, &component).map_err(OpenError::link)?;
+        Linked::new(linker.instantiate_pre(&component).map_err(OpenError::link)?)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<T: 'static> Linked<T> {
@@ -165,18 +227,20 @@ impl<T: 'static> Linked<T> {
 }
 
 /// Maps native code from a sealed memory file, which nothing can change any more.
-fn map(engine: &Engine, code: &[u8]) -> Result<Component, OpenError> {
-    let failed = |error: std::io::Error| OpenError::internal(format!("cannot map compiled code: {error}"));
-    let sealed = sealed_copy(code).map_err(failed)?;
-    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&sealed));
+fn map<T>(
+    engine: &Engine,
+    sealed: &File,
+    deserialize: unsafe fn(&Engine, String) -> wasmtime::Result<T>,
+) -> Result<T, OpenError> {
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(sealed));
     #[expect(
         unsafe_code,
         reason = "the code was compiled by us: its MAC was checked, or it comes from our own compiler"
     )]
     // SAFETY: an `Artifact` is made only by `Compiler`, by our own child process, or by `Artifact::unseal` after its
     // MAC under our key was checked; the memory file is sealed, so it is those bytes that are mapped.
-    let component = unsafe { Component::deserialize_file(engine, path) };
-    component.map_err(|error| not_mapped(&error))
+    let mapped = unsafe { deserialize(engine, path) };
+    mapped.map_err(|error| not_mapped(&error))
 }
 
 /// What the pool has no room for is the component's fault; anything else is ours.
@@ -188,43 +252,21 @@ fn not_mapped(error: &wasmtime::Error) -> OpenError {
     OpenError::internal(format!("compiled code does not load: {why}"))
 }
 
-fn sealed_copy(bytes: &[u8]) -> std::io::Result<std::fs::File> {
-    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
-    use std::io::Write as _;
-    let mut file = std::fs::File::from(memfd_create("lictor-code", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
-    file.write_all(bytes)?;
-    fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-    Ok(file)
+/// Puts native code into a memory file that nothing can change any more.
+fn sealed(code: &[u8]) -> Result<File, OpenError> {
+    let copy = || -> std::io::Result<File> {
+        let mut file = File::from(memfd_create("lictor-code", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
+        file.write_all(code)?;
+        fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        Ok(file)
+    };
+    copy().map_err(|error| OpenError::internal(format!("cannot map compiled code: {error}")))
 }
 
 impl Module {
-    fn link(
-        linker: &Linker<State>,
-        component: &Component,
-        twin: Option<Twin>,
-        artifact: &Artifact,
-        metered: bool,
-    ) -> Result<Self, OpenError> {
-        let mut linker = linker.clone();
-        let engine = linker.engine().clone();
-        imports::complete(&mut linker, &engine, component).map_err(OpenError::link)?;
-        let inner = Inner {
-            linked: Linked::new(linker.instantiate_pre(component).map_err(OpenError::link)?)?,
-            twin,
-            digest: artifact.component(),
-            metered,
-            initial_memory_bytes: initial_memory(component),
-            code_bytes: artifact.code().component.len().saturating_add(artifact.code().twin.len()),
-            uses_context: component
-                .component_type()
-                .imports(&engine)
-                .any(|(name, _)| name.starts_with("wasi:keyvalue/store")),
-        };
-        Ok(Self { inner: Arc::new(inner) })
-    }
-
-    pub(crate) fn linked(&self) -> &Linked<State> {
-        &self.inner.linked
+    /// The component, which is mapped and linked now if it was not yet.
+    pub(crate) fn linked(&self) -> Result<&Linked<State>, OpenError> {
+        self.inner.component.get()
     }
 
     pub(crate) fn twin(&self) -> Option<&Twin> {
@@ -238,7 +280,7 @@ impl Module {
 
     /// The linear memory that an instance starts with, in bytes.
     pub fn initial_memory_bytes(&self) -> u64 {
-        self.inner.initial_memory_bytes
+        self.inner.about.initial_memory_bytes
     }
 
     /// Whether an instance can start under `limits`: it is known before any call that it never could.
@@ -270,19 +312,13 @@ impl Module {
 
     /// Whether its instances can hand over their state.
     pub fn is_stateful(&self) -> bool {
-        self.inner.linked.state.is_some()
+        self.inner.about.stateful
     }
 
     /// Whether it imports the context, so that a call needs its bucket.
     pub fn uses_context(&self) -> bool {
-        self.inner.uses_context
+        self.inner.about.uses_context
     }
-}
-
-/// The largest memory that any of the component's modules starts with; the pool admits one memory a component.
-fn initial_memory(component: &Component) -> u64 {
-    let pages = component.resources_required().and_then(|required| required.max_initial_memory_size).unwrap_or(0);
-    pages.saturating_mul(64 * 1024)
 }
 
 /// One interface that a component exports.

@@ -33,7 +33,7 @@ use crate::{
     context::Bucket,
     engine::Sandbox,
     host::HostFunctions,
-    module::Module,
+    module::{Linked, Module},
     recorder::Recorder,
     state::{Clock, State, Surroundings},
 };
@@ -206,15 +206,17 @@ async fn run_in_component(
     started: Instant,
     deadline: Instant,
 ) -> Result<Run, RunError> {
+    let policy = Arc::clone(&instance.policy);
+    let linked = policy.module.linked().map_err(|error| RunError::Internal(error.to_string()))?;
     // CANCEL: the live instance is out of `instance` while it runs, so a call that is dropped takes it along.
     let mut live = match instance.live.take() {
         Some(live) => live,
-        None => Live::new(sandbox, instance, &call, deadline),
+        None => Live::new(sandbox, instance, linked, &call, deadline),
     };
     live.begin(&call, deadline)?;
-    let policy = &instance.policy;
     let mut saved = None;
-    let ended = AssertUnwindSafe(cut_at(deadline, live.call(policy, &call, &mut saved))).catch_unwind().await;
+    let made = live.call(&policy, linked, &call, &mut saved);
+    let ended = AssertUnwindSafe(cut_at(deadline, made)).catch_unwind().await;
     let usage = live.usage(started, &call.limits);
     let outcome = match ended {
         Ok(Some(Ok(answer))) => finish(answer, &call.limits),
@@ -230,7 +232,7 @@ async fn run_in_component(
 }
 
 impl Live {
-    fn new(sandbox: &Sandbox, instance: &Instance, call: &Call<'_>, deadline: Instant) -> Self {
+    fn new(sandbox: &Sandbox, instance: &Instance, linked: &Linked<State>, call: &Call<'_>, deadline: Instant) -> Self {
         let policy = &instance.policy;
         let around = Surroundings {
             policy_rule_uri: Arc::clone(&policy.uri),
@@ -241,7 +243,7 @@ impl Live {
             hooks: sandbox.http().hooks(&call.limits, Arc::clone(&call.recorder)),
         };
         let state = State::new(around, &call.limits, deadline);
-        let mut store = Store::new(policy.module.linked().pre.engine(), state);
+        let mut store = Store::new(linked.pre.engine(), state);
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_callback(at_tick);
         store.set_max_component_handles(MAX_HANDLES);
@@ -268,17 +270,17 @@ impl Live {
     async fn call(
         &mut self,
         policy: &Policy,
+        linked: &Linked<State>,
         call: &Call<'_>,
         saved: &mut Option<Vec<u8>>,
     ) -> wasmtime::Result<Result<String, Failure>> {
         let instance = match self.ready {
             Some(instance) => instance,
-            None => match self.start(policy, call).await? {
+            None => match self.start(policy, linked, call).await? {
                 Ok(instance) => *self.ready.insert(instance),
                 Err(failure) => return Ok(Err(failure)),
             },
         };
-        let linked = policy.module.linked();
         match call.op {
             Op::Init => Ok(Ok("null".into())),
             Op::Eval { parameters, input } => {
@@ -305,11 +307,12 @@ impl Live {
     async fn start(
         &mut self,
         policy: &Policy,
+        linked: &Linked<State>,
         call: &Call<'_>,
     ) -> wasmtime::Result<Result<component::Instance, Failure>> {
-        let instance = policy.module.linked().pre.instantiate_async(&mut self.store).await?;
+        let instance = linked.pre.instantiate_async(&mut self.store).await?;
         let arguments: (&str, &str, &str) = (&policy.uri, &policy.settings, effective_parameters(policy, call));
-        Ok(self.invoke::<_, ()>(&instance, &policy.module.linked().init, arguments).await?.map(|()| instance))
+        Ok(self.invoke::<_, ()>(&instance, &linked.init, arguments).await?.map(|()| instance))
     }
 
     /// Calls one function of `rule` or `state`.

@@ -149,10 +149,15 @@ impl MemoryMeter {
         Self { limit, total: 0, granted: 0, peak: 0, refused: false }
     }
 
-    fn begin(&mut self, limit: usize) {
+    pub(crate) fn begin(&mut self, limit: usize) {
         self.limit = limit;
         self.peak = self.total;
         self.refused = false;
+    }
+
+    /// Whether what there is already is within the limit.
+    pub(crate) fn fits(&self) -> bool {
+        self.total <= self.limit
     }
 }
 

@@ -2,56 +2,43 @@
 //!
 //! What a fresh instance costs is mostly what its imports cost: every imported function is looked up, wrapped and put
 //! into a table by two helper modules, whether it is ever called or not. Most calls of most policies call none. So
-//! beside the component its twin is compiled: its one module of code with each imported function replaced by one that
-//! traps, and no imports at all. A stateless call is first made there. If it ends with an answer within a moment,
-//! that is the answer: the same instructions ran on the same input, and nothing outside was asked. If it ends in any
-//! other way it never happened, and the call is made in the component itself.
+//! beside the component its twin is compiled: its one core module with each imported function replaced by one that
+//! traps, and no imports at all. A stateless call is first made there (`attempt`). If it ends with an answer within a
+//! moment, that is the answer: the same instructions ran on the same input, and nothing outside was asked. If it ends
+//! in any other way it never happened, and the call is made in the component itself.
 //!
 //! A component gets a twin only if it can be seen from its structure that nothing but the replaced functions could
 //! tell the two apart: the functions of `rule` are lifted straight from one core module that imports only functions,
-//! and that nothing else of the component is given a hold of.
+//! and that nothing else of the component is given a hold of. And only if all that a call can change in an instance
+//! is its memory and its globals of numbers, which the twin exports, so that an instance can be put back to what it
+//! was when it was new (`spare`).
 
 use wasm_encoder::{Encode as _, Module, RawSection, SectionId};
 use wasmparser::{
-    BinaryReader, CanonicalFunction, CanonicalOption, ComponentAlias, ExternalKind, Instance, InstantiationArgKind,
-    Parser, Payload, TypeRef,
+    BinaryReader, CanonicalFunction, CanonicalOption, ComponentAlias, ExternalKind, FunctionBody, GlobalSectionReader,
+    Instance, InstantiationArgKind, Operator, Parser, Payload, TypeRef, ValType,
 };
-use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
 
 use crate::inspect::{RULE, STATE};
 
 /// A component of more bytes has no twin: what it saves would be little beside what such a policy does.
 const MAX_BYTES: usize = 4 << 20;
 
-/// What of the contract a twin exports: `rule` as in `wit/policy.wit`, in a world without imports.
-const CONTRACT: &str = "
-    package lictor:policy@1.0.0;
-    interface types {
-        type json = string;
-        record failure { code: string, message: string, details: option<json> }
-    }
-    interface rule {
-        use types.{json, failure};
-        init: func(rule-id: string, settings: json, parameters: json) -> result<_, failure>;
-        eval: func(parameters: option<json>, input: json, call: json) -> result<json, failure>;
-        management: func(action: string, data: json) -> result<json, failure>;
-    }
-    world twin { export rule; }
-";
+/// What the name of a function that cleans up after another begins with.
+pub(crate) const CLEANS_UP: &str = "cabi_post_";
+/// Under which names a twin exports what a call may change beside its memory, numbered from 0.
+pub(crate) const GLOBAL: &str = "lictor:global/";
+/// More globals that a call may change are not put back.
+const MAX_GLOBALS: usize = 16;
 
-/// The twin of a component, if it can have one.
+/// The twin of a component, a core module, if it can have one.
 pub(crate) fn of(component: &[u8]) -> Option<Vec<u8>> {
     if MAX_BYTES < component.len() {
         return None;
     }
-    let module = Structure::read(component)?.rule_module(component)?;
-    let mut module = without_imports(module)?;
-    let mut resolve = Resolve::default();
-    let package = resolve.push_str("twin.wit", CONTRACT).ok()?;
-    let world = resolve.select_world(&[package], Some("twin")).ok()?;
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).ok()?;
-    ComponentEncoder::default().validate(true).module(&module).ok()?.encode().ok()
+    let structure = Structure::read(component)?;
+    let module = structure.rule_module(component)?;
+    without_imports(module)
 }
 
 /// What can be held of an instance of a core module.
@@ -205,16 +192,31 @@ impl<'a> Structure<'a> {
             return None;
         }
         let Made::Of { module } = self.instances.get(usize::try_from(instance).ok()?)? else { return None };
-        component.get(self.modules.get(usize::try_from(*module).ok()?)?.clone())
+        let module = component.get(self.modules.get(usize::try_from(*module).ok()?)?.clone())?;
+        // What cleans up after a function is found by its name.
+        for name in ["init", "eval", "management"] {
+            if exports(module, &format!("{CLEANS_UP}{RULE}#{name}"))? != self.cleans_up_after(name) {
+                return None;
+            }
+        }
+        Some(module)
+    }
+
+    fn cleans_up_after(&self, name: &str) -> bool {
+        let export = format!("{RULE}#{name}");
+        self.lifts.iter().any(|lift| {
+            self.function(lift.function).is_some_and(|held| held.name == export)
+                && lift.options.iter().any(|option| matches!(option, CanonicalOption::PostReturn(_)))
+        })
     }
 
     fn function(&self, index: u32) -> Option<Held<'a>> {
         *self.functions.get(usize::try_from(index).ok()?)?
     }
 
-    /// Whether a function is lifted as the encoder of the twin will lift it: same memory, allocator, clean-up, UTF-8.
+    /// Whether a function is lifted as the twin's caller takes it to be: same memory, allocator, clean-up, UTF-8.
     fn has_usual_options(&self, lift: &Lift, instance: u32, export: &str) -> Option<()> {
-        let post_return = format!("cabi_post_{export}");
+        let post_return = format!("{CLEANS_UP}{export}");
         let is = |held: Option<Held<'a>>, name: &str| held == Some(Held { instance, name });
         let usual = lift.options.iter().all(|option| match option {
             CanonicalOption::UTF8 => true,
@@ -229,10 +231,21 @@ impl<'a> Structure<'a> {
     }
 }
 
-/// A core module whose imported functions are defined in it, at the same indices, each as a trap.
+/// Whether a core module exports a function under this name.
+fn exports(module: &[u8], name: &str) -> Option<bool> {
+    for payload in Parser::new(0).parse_all(module) {
+        if let Payload::ExportSection(section) = payload.ok()? {
+            return section.into_iter().try_fold(false, |found, export| Some(found || export.ok()?.name == name));
+        }
+    }
+    Some(false)
+}
+
+/// A core module whose imported functions are defined in it, at the same indices, each as a trap, and that exports
+/// its globals.
 fn without_imports(module: &[u8]) -> Option<Vec<u8>> {
     let mut res = Module::new();
-    let mut imported = Vec::new();
+    let (mut imported, mut globals) = (Vec::new(), Vec::new());
     for payload in Parser::new(0).parse_all(module) {
         let payload = payload.ok()?;
         match &payload {
@@ -240,13 +253,24 @@ fn without_imports(module: &[u8]) -> Option<Vec<u8>> {
             Payload::CustomSection(_) => {}
             Payload::FunctionSection(section) => {
                 let types = imported.iter().flat_map(|ty: &u32| encoded(*ty)).collect::<Vec<_>>();
-                let data = prepend(module.get(section.range())?, imported.len(), &types)?;
+                let data = with_entries(module.get(section.range())?, imported.len(), &types, Where::Front)?;
                 res.section(&RawSection { id: SectionId::Function.into(), data: &data });
             }
+            Payload::GlobalSection(section) => {
+                globals = changeable(section.clone())?;
+                res.section(&RawSection { id: SectionId::Global.into(), data: module.get(section.range())? });
+            }
+            Payload::ExportSection(section) => {
+                let entries: Vec<_> = globals.iter().enumerate().flat_map(|(n, idx)| exported(n, *idx)).collect();
+                let data = with_entries(module.get(section.range())?, globals.len(), &entries, Where::Back)?;
+                res.section(&RawSection { id: SectionId::Export.into(), data: &data });
+            }
             Payload::CodeSectionStart { range, .. } => {
-                let data = prepend(module.get(range.clone())?, imported.len(), &TRAP.repeat(imported.len()))?;
+                let traps = TRAP.repeat(imported.len());
+                let data = with_entries(module.get(range.clone())?, imported.len(), &traps, Where::Front)?;
                 res.section(&RawSection { id: SectionId::Code.into(), data: &data });
             }
+            Payload::CodeSectionEntry(body) => keeps_tables_and_segments(body)?,
             other => {
                 if let Some((id, range)) = other.as_section() {
                     res.section(&RawSection { id, data: module.get(range)? });
@@ -271,15 +295,64 @@ fn imported_types(section: wasmparser::ImportSectionReader<'_>) -> Option<Vec<u3
         .collect()
 }
 
-/// A section's vector with `n` more entries in front.
-fn prepend(section: &[u8], n: usize, entries: &[u8]) -> Option<Vec<u8>> {
+/// The indices of the globals that code can change; none if one of them is no number.
+fn changeable(section: GlobalSectionReader<'_>) -> Option<Vec<u32>> {
+    let mut res = Vec::new();
+    for (idx, global) in section.into_iter().enumerate() {
+        let ty = global.ok()?.ty;
+        if ty.mutable {
+            if matches!(ty.content_type, ValType::Ref(_)) || MAX_GLOBALS <= res.len() {
+                return None;
+            }
+            res.push(u32::try_from(idx).ok()?);
+        }
+    }
+    Some(res)
+}
+
+/// An entry of the export section: a name of ours for the global `idx`.
+fn exported(n: usize, idx: u32) -> Vec<u8> {
+    let mut res = Vec::new();
+    format!("{GLOBAL}{n}").as_str().encode(&mut res);
+    wasm_encoder::ExportKind::Global.encode(&mut res);
+    idx.encode(&mut res);
+    res
+}
+
+/// Nothing if a function may change a table, or drop a segment: neither is put back.
+fn keeps_tables_and_segments(body: &FunctionBody<'_>) -> Option<()> {
+    for operator in body.get_operators_reader().ok()? {
+        if let Operator::TableSet { .. }
+        | Operator::TableGrow { .. }
+        | Operator::TableFill { .. }
+        | Operator::TableCopy { .. }
+        | Operator::TableInit { .. }
+        | Operator::ElemDrop { .. }
+        | Operator::DataDrop { .. } = operator.ok()?
+        {
+            return None;
+        }
+    }
+    Some(())
+}
+
+/// Where entries are added to a section.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Where {
+    Front,
+    Back,
+}
+
+/// A section's vector with `n` more entries.
+fn with_entries(section: &[u8], n: usize, entries: &[u8], at: Where) -> Option<Vec<u8>> {
     let mut reader = BinaryReader::new(section, 0);
     let count = reader.read_var_u32().ok()?;
     let rest = section.get(reader.current_position()..)?;
-    let mut res = encoded(count.checked_add(u32::try_from(n).ok()?)?);
-    res.extend_from_slice(entries);
-    res.extend_from_slice(rest);
-    Some(res)
+    let count = encoded(count.checked_add(u32::try_from(n).ok()?)?);
+    Some(match at {
+        Where::Front => [&count, entries, rest].concat(),
+        Where::Back => [&count, rest, entries].concat(),
+    })
 }
 
 fn encoded(n: u32) -> Vec<u8> {

@@ -176,12 +176,13 @@ impl Graphs {
         let functions = self.parts.functions.clone();
         let run = move |turn: Turn| {
             let functions = functions.clone();
-            async move {
+            // PERF: boxed, since the course moves it several times.
+            Box::pin(async move {
                 let Turn { function_id, input, left_ms } = turn;
                 let origin = Origin::Graph;
                 let call = FunctionCall { input: &input, timeout_ms: Some(left_ms), dry_run: call.dry_run, origin };
                 functions.call(&function_id, call).await
-            }
+            })
         };
         let course = Course::new(plan, call.input.into(), (began, timeout), call.trace, run);
         let mut executed = course.run().await;

@@ -17,6 +17,7 @@ pub mod policies;
 pub mod registry;
 pub mod shadows;
 pub mod store;
+mod stripes;
 pub mod system;
 pub mod telemetry;
 

@@ -4,8 +4,9 @@
 //! number of series grow.
 
 use std::{
+    array,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -19,6 +20,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use tracing_subscriber::EnvFilter;
+
+use crate::stripes::Striped;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
@@ -52,9 +55,9 @@ pub struct Metrics {
 
 struct Shared {
     registry: Registry,
-    /// One for `ok`, one for `policy_error`, then one for each kind of stop: found without a lock.
-    evaluations: Vec<Counter>,
-    duration: Durations,
+    calls: Arc<Calls>,
+    /// What `calls` has of each outcome, put here when somebody asks.
+    evaluations: Mutex<Vec<Counter>>,
     loads: Family<ResultLabel, Counter>,
     instances: Gauge,
     replicas: Gauge,
@@ -71,41 +74,58 @@ struct ResultLabel {
     result: &'static str,
 }
 
-/// A histogram of times that is counted without a lock: the crate's own takes one, which every call would meet.
-#[derive(Clone, Debug, Default)]
-struct Durations {
-    shared: Arc<Buckets>,
+/// What is counted of each call, without a lock: the crate's own histogram takes one, which every call would meet.
+#[derive(Debug, Default)]
+struct Calls {
+    tallies: Striped<Tally>,
 }
 
+/// What some threads have counted.
 #[derive(Debug, Default)]
-struct Buckets {
-    counts: [AtomicU64; BOUNDS_US.len() + 1],
+struct Tally {
+    /// One for `ok`, one for `policy_error`, then one for each kind of stop.
+    outcomes: [AtomicU64; OUTCOMES],
+    buckets: [AtomicU64; BUCKETS],
     sum_us: AtomicU64,
 }
 
+/// How a call can end.
+const OUTCOMES: usize = StopKind::ALL.len() + 2;
+const BUCKETS: usize = BOUNDS_US.len() + 1;
 /// The upper bounds of all buckets but the last, in microseconds.
 const BOUNDS_US: [u64; 13] =
     [10, 25, 50, 100, 250, 1000, 2500, 10_000, 50_000, 250_000, 1_000_000, 2_500_000, 10_000_000];
 
-impl Durations {
-    fn observe(&self, took_us: u64) {
-        let idx = BOUNDS_US.partition_point(|bound| *bound < took_us);
-        if let Some(count) = self.shared.counts.get(idx) {
+impl Calls {
+    fn count(&self, outcome: usize, took_us: u64) {
+        let tally = self.tallies.own();
+        let bucket = BOUNDS_US.partition_point(|bound| *bound < took_us);
+        for count in [tally.outcomes.get(outcome), tally.buckets.get(bucket)].into_iter().flatten() {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        self.shared.sum_us.fetch_add(took_us, Ordering::Relaxed);
+        tally.sum_us.fetch_add(took_us, Ordering::Relaxed);
     }
+
+    fn sum(&self, which: impl Fn(&Tally) -> Option<&AtomicU64>) -> u64 {
+        self.tallies.iter().filter_map(which).map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// The times of calls, as a histogram.
+#[derive(Clone, Debug)]
+struct Durations {
+    calls: Arc<Calls>,
 }
 
 impl EncodeMetric for Durations {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let counts = self.shared.counts.iter().map(|count| count.load(Ordering::Relaxed));
+        let counts: [u64; BUCKETS] = array::from_fn(|idx| self.calls.sum(|tally| tally.buckets.get(idx)));
         let seconds = |us: u64| Duration::from_micros(us).as_secs_f64();
         let bounds = BOUNDS_US.iter().map(|us| seconds(*us)).chain([f64::MAX]);
         let buckets: Vec<_> = bounds.zip(counts).collect();
         let total = buckets.iter().map(|(_, count)| count).sum();
         encoder.encode_histogram::<NoLabelSet>(
-            seconds(self.shared.sum_us.load(Ordering::Relaxed)),
+            seconds(self.calls.sum(|tally| Some(&tally.sum_us))),
             total,
             &buckets,
             None,
@@ -124,19 +144,31 @@ impl Metrics {
         let by_outcome = Family::<OutcomeLabel, Counter>::default();
         let kinds = StopKind::ALL.iter().map(|kind| kind.code());
         let outcomes = ["ok", "policy_error"].into_iter().chain(kinds);
-        let evaluations = outcomes.map(|outcome| by_outcome.get_or_create(&OutcomeLabel { outcome }).clone()).collect();
-        let duration = Durations::default();
+        let evaluations: Vec<_> =
+            outcomes.map(|outcome| by_outcome.get_or_create(&OutcomeLabel { outcome }).clone()).collect();
+        let calls = Arc::<Calls>::default();
+        let duration = Durations { calls: Arc::clone(&calls) };
         let (loads, instances, denied) = (Family::default(), Gauge::default(), Counter::default());
         let replicas = Gauge::default();
         registry.register("policy_evaluations", "Calls of policies, by outcome", by_outcome);
         let help = "Time of a call from before its instance is made to its answer";
-        registry.register_with_unit("policy_evaluation_duration", help, Unit::Seconds, duration.clone());
+        registry.register_with_unit("policy_evaluation_duration", help, Unit::Seconds, duration);
         registry.register("policy_loads", "Loads of policies, by result", loads.clone());
         registry.register("instances_in_use", "Sandboxes alive", instances.clone());
         registry.register("function_replicas", "Replicas of functions that are up", replicas.clone());
         registry.register("refused_requests", "Requests refused before they reached a policy", denied.clone());
         registry.register("build", "Which build this is", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        Self { shared: Arc::new(Shared { registry, evaluations, duration, loads, instances, replicas, denied }) }
+        Self {
+            shared: Arc::new(Shared {
+                registry,
+                calls,
+                evaluations: Mutex::new(evaluations),
+                loads,
+                instances,
+                replicas,
+                denied,
+            }),
+        }
     }
 
     /// Counts a call.
@@ -146,10 +178,15 @@ impl Metrics {
             Outcome::Failed(_) => 1,
             Outcome::Stopped(stop) => StopKind::ALL.iter().position(|kind| *kind == stop.kind).map_or(0, |idx| idx + 2),
         };
-        if let Some(counter) = self.shared.evaluations.get(idx) {
-            counter.inc();
+        self.shared.calls.count(idx, took_us);
+    }
+
+    fn gather_evaluations(&self) {
+        let evaluations = self.shared.evaluations.lock().unwrap_or_else(PoisonError::into_inner);
+        for (idx, counter) in evaluations.iter().enumerate() {
+            let counted = self.shared.calls.sum(|tally| tally.outcomes.get(idx));
+            counter.inc_by(counted.saturating_sub(counter.get()));
         }
-        self.shared.duration.observe(took_us);
     }
 
     /// Counts a load that succeeded, or failed with a code.
@@ -171,6 +208,7 @@ impl Metrics {
     /// The text that Prometheus reads.
     pub fn render(&self, live_instances: u64) -> String {
         self.shared.instances.set(i64::try_from(live_instances).unwrap_or(i64::MAX));
+        self.gather_evaluations();
         let mut text = String::new();
         match encode(&mut text, &self.shared.registry) {
             Ok(()) => text,

@@ -1,9 +1,12 @@
 //! The admin listener: health, readiness, metrics, version. Nothing of a policy or a caller is shown here.
 
+use std::sync::Arc;
+
+use http_body_util::Either;
 use hyper::{Method, Request, StatusCode, body::Incoming};
 use serde_json::json;
 
-use super::{Reply, guard::Guard, reply};
+use super::{Answer, Reply, connections::Answers, guard::Guard, reply};
 use crate::{
     app::App,
     error::{Error, ErrorKind},
@@ -12,10 +15,19 @@ use crate::{
 /// What Prometheus calls its text format.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-pub(super) async fn answer(app: App, guard: Guard, request: Request<Incoming>) -> Reply {
-    match route(&app, guard, &request).await {
-        Ok(reply) => reply,
-        Err(error) => reply::refusal(&error),
+/// What every connection of the admin listener shares.
+pub(super) struct Door {
+    pub(super) app: App,
+    pub(super) guard: Guard,
+}
+
+impl Answers for Door {
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Answer {
+        let reply = match route(&self.app, self.guard, &request).await {
+            Ok(reply) => reply,
+            Err(error) => reply::refusal(&error),
+        };
+        reply.map(Either::Left)
     }
 }
 

@@ -14,20 +14,14 @@ use crate::error::{Error, ErrorKind};
 /// How long a body may take to come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Reads a JSON object as text, see [`unchecked`].
-///
-/// Its start is looked at here because what reads it behind would also take a list, as the fields in their order.
+/// Reads a JSON object as text, see [`object`].
 pub(super) async fn read_text<B>(request: Request<B>, max: usize) -> Result<String, Error>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let text = unchecked(request, max).await?;
-    if !text.trim_ascii_start().starts_with('{') {
-        check(&text)?;
-        return Err(FieldError::new("", "the body must be a JSON object").into());
-    }
-    Ok(text)
+    media_type(request.headers())?;
+    object(&read(request.into_body(), max).await?).map(str::to_owned)
 }
 
 /// Reads any JSON value as text.
@@ -36,9 +30,32 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let text = unchecked(request, max).await?;
-    check(&text)?;
+    media_type(request.headers())?;
+    any(&read(request.into_body(), max).await?).map(str::to_owned)
+}
+
+/// What may be a JSON object: UTF-8, begins as one, and is not nested too deeply. The rest is seen by what reads it.
+///
+/// Its start is looked at here because what reads it behind would also take a list, as the fields in their order.
+pub(super) fn object(bytes: &[u8]) -> Result<&str, Error> {
+    let text = utf8(bytes)?;
+    if !text.trim_ascii_start().starts_with('{') {
+        check(text)?;
+        return Err(FieldError::new("", "the body must be a JSON object").into());
+    }
+    json::check_depth(bytes).map_err(not_json)?;
     Ok(text)
+}
+
+/// Any JSON value.
+pub(super) fn any(bytes: &[u8]) -> Result<&str, Error> {
+    let text = utf8(bytes)?;
+    check(text)?;
+    Ok(text)
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, Error> {
+    std::str::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::NotJson, "the body is not valid UTF-8"))
 }
 
 fn check(text: &str) -> Result<(), Error> {
@@ -50,21 +67,8 @@ fn not_json(error: json::JsonError) -> Error {
     Error::new(ErrorKind::NotJson, format!("the body {error}"))
 }
 
-/// Reads what may be JSON: the right media type, within `max` bytes, UTF-8, not nested too deeply.
-async fn unchecked<B>(request: Request<B>, max: usize) -> Result<String, Error>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    media_type(request.headers())?;
-    let bytes = read(request.into_body(), max).await?;
-    let text =
-        String::from_utf8(bytes.into()).map_err(|_| Error::new(ErrorKind::NotJson, "the body is not valid UTF-8"))?;
-    json::check_depth(text.as_bytes()).map_err(not_json)?;
-    Ok(text)
-}
-
-async fn read<B>(body: B, max: usize) -> Result<Bytes, Error>
+/// Reads a body of at most `max` bytes.
+pub(super) async fn read<B>(body: B, max: usize) -> Result<Bytes, Error>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -74,21 +78,39 @@ where
         return Err(too_large());
     }
     let slow = |_| Error::new(ErrorKind::TooSlow, format!("the body did not come within {} s", BODY_TIMEOUT.as_secs()));
-    let mut body = std::pin::pin!(Limited::new(body, max).collect());
+    let mut body = std::pin::pin!(gather(body, max));
     // PERF: most bodies are there with their head; the timer is only made for one that is not.
     let first = std::future::poll_fn(|cx| std::task::Poll::Ready(body.as_mut().poll(cx))).await;
-    let collected = match first {
-        std::task::Poll::Ready(collected) => collected,
-        std::task::Poll::Pending => tokio::time::timeout(BODY_TIMEOUT, body).await.map_err(slow)?,
+    let gathered = match first {
+        std::task::Poll::Ready(gathered) => gathered,
+        std::task::Poll::Pending => Box::pin(tokio::time::timeout(BODY_TIMEOUT, body)).await.map_err(slow)?,
     };
-    match collected {
-        Ok(collected) => Ok(collected.to_bytes()),
+    match gathered {
+        Ok(bytes) => Ok(bytes),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
         Err(error) => Err(Error::new(ErrorKind::NotJson, format!("the body cannot be read: {error}"))),
     }
 }
 
-fn media_type(headers: &HeaderMap) -> Result<(), Error> {
+async fn gather<B>(body: B, max: usize) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut body = std::pin::pin!(Limited::new(body, max));
+    let mut pieces = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame?.into_data() else { continue };
+        // PERF: a body that comes in one piece is neither copied nor asked for another.
+        if pieces.is_empty() && body.is_end_stream() {
+            return Ok(piece);
+        }
+        pieces.push(piece);
+    }
+    Ok(pieces.concat::<u8>().into())
+}
+
+pub(super) fn media_type(headers: &HeaderMap) -> Result<(), Error> {
     let wrong = |message: String| Err(Error::new(ErrorKind::MediaType, message));
     if let Some(encoding) = headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
         return wrong(format!(

@@ -22,6 +22,7 @@ use super::{
     router::{Named, Routes, answer_by_status},
 };
 use crate::{
+    app::App,
     error::Error,
     executor::Origin,
     functions::{Deployed, FunctionCall, ManageOptions, Managed, ReplicaAnswer},
@@ -118,14 +119,26 @@ async fn remove_function(State(routes): State<Routes>, Named(name): Named) -> Re
 async fn call_function(State(routes): State<Routes>, Named(name): Named, request: Request) -> Response {
     answer_by_status(
         async {
-            let Options { usage, dry_run, timeout_ms, .. } = Options::parse(request.uri().query(), &[])?;
+            let options = Options::parse(request.uri().query(), &[])?;
             let input = body::read_any(request, routes.max_body).await?;
-            let call = FunctionCall { input: &input, timeout_ms, dry_run, origin: Origin::Function };
-            let checked = routes.app.functions.call(&name, call).await?;
-            Ok(reply::run(&checked, usage))
+            run(&routes.app, &name, &input, options).await
         }
         .await,
     )
+}
+
+/// The name of the function, if the path is that of the route above and has nothing to decode.
+pub(super) fn called(path: &str) -> Option<&str> {
+    let name = path.strip_prefix("/function/call_function/")?;
+    (!name.contains(['/', '%'])).then_some(name)
+}
+
+/// Calls a function, and answers.
+pub(super) async fn run(app: &App, name: &str, input: &str, options: Options) -> Result<Reply, Error> {
+    let Options { usage, dry_run, timeout_ms, .. } = options;
+    let call = FunctionCall { input, timeout_ms, dry_run, origin: Origin::Function };
+    let checked = app.functions.call(name, call).await?;
+    Ok(reply::run(&checked, usage))
 }
 
 /// Manage a function

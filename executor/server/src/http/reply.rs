@@ -242,8 +242,10 @@ impl Beside<'_> {
 }
 
 fn success_around(output: &str, beside: &Beside<'_>) -> String {
-    let mut body = String::with_capacity(output.len() + 32);
-    body.push_str(r#"{"success":true,"data":"#);
+    const BEFORE: &str = r#"{"success":true,"data":"#;
+    // PERF: exactly as long as it becomes, since what is shorter than its room is moved or counted once more.
+    let mut body = String::with_capacity(BEFORE.len() + output.len() + 1);
+    body.push_str(BEFORE);
     body.push_str(output);
     for (name, value) in beside.members() {
         body.push_str(&format!(r#","{name}":{value}"#));

@@ -14,6 +14,7 @@ use std::{
 use arc_swap::ArcSwap;
 
 use super::Ready;
+use crate::stripes::Striped;
 
 /// Parts that are changed independently of each other.
 const SHARDS: usize = 64;
@@ -28,10 +29,13 @@ pub(super) struct ReadyMap {
 
 #[derive(Default)]
 struct Shard {
-    ready: ArcSwap<HashMap<String, Arc<Ready>>>,
+    ready: ArcSwap<HashMap<String, Copies>>,
     /// How many records of this shard were changed so far. Held while `ready` is changed, and for nothing else.
     changes: Mutex<u64>,
 }
+
+/// A policy once for each of a few threads, so that calls on different processors do not count references in one place.
+type Copies = Arc<Striped<Arc<Ready>>>;
 
 /// Whether a policy may take the place of another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +59,7 @@ impl ReadyMap {
 
     /// The policy, if it is ready.
     pub(super) fn get(&self, uri: &str) -> Option<Arc<Ready>> {
-        self.shard(uri).ready.load().get(uri).cloned()
+        self.shard(uri).ready.load().get(uri).map(|copies| Arc::clone(copies.own()))
     }
 
     /// A number that is another one after the record of `uri` was changed.
@@ -89,7 +93,7 @@ impl ReadyMap {
             tracing::debug!(policy = other, "too many policies are ready: this one goes");
             all.remove(&other);
         }
-        all.insert(uri.to_owned(), Arc::clone(ready));
+        all.insert(uri.to_owned(), Arc::new(Striped::new(|_| Arc::new(Ready::clone(ready)))));
         shard.ready.store(Arc::new(all));
         true
     }
@@ -102,8 +106,8 @@ impl Shard {
 
     fn forget(
         &self,
-        change: impl FnOnce(&mut HashMap<String, Arc<Ready>>),
-        concerns: impl FnOnce(&HashMap<String, Arc<Ready>>) -> bool,
+        change: impl FnOnce(&mut HashMap<String, Copies>),
+        concerns: impl FnOnce(&HashMap<String, Copies>) -> bool,
     ) {
         let mut changes = self.lock();
         *changes = changes.wrapping_add(1);

@@ -1,0 +1,49 @@
+//! What the number of policies in the registry means for a call of one of them: nothing.
+
+use lictor_tests::{TestServer, file_url, guest_zip};
+use serde_json::json;
+
+use crate::{Res, call_of, client::Client, decide, figure, fill, median, quantile_us};
+
+const FEW: usize = 100;
+const ROUNDS: usize = 15;
+const CALLS: usize = 1000;
+/// The policy that is called.
+const CALLED: usize = 50;
+
+pub(crate) fn measure() -> Res<()> {
+    let mut sides = Vec::new();
+    for policies in [FEW, fill::ALL] {
+        let server = filled(policies)?;
+        let client = Client::new(server.address())?;
+        sides.push((server, client, Vec::new()));
+    }
+    let body = call_of(&fill::uri(CALLED));
+    for round in 0..=ROUNDS {
+        for (_, client, medians) in &mut sides {
+            let mut took = (0..CALLS).map(|_| decide(client, &body)).collect::<Res<Vec<_>>>()?;
+            // The first round loads what is called.
+            if 0 < round {
+                medians.push(quantile_us(&mut took, 0.5));
+            }
+        }
+    }
+    let [few, many] = [0, 1].map(|idx| sides.get(idx).map_or(f64::NAN, |(_, _, medians)| median(medians.clone())));
+    figure("registry_100_us", few, "us");
+    figure("registry_100000_us", many, "us");
+    figure("registry_ratio", many / few, "ratio");
+    Ok(())
+}
+
+/// A server with so many policies, of which none is in memory.
+fn filled(policies: usize) -> Res<TestServer> {
+    let server = TestServer::start();
+    let mut record = lictor_tests::record("first", &file_url(&guest_zip("ip_allowlist")));
+    record["policy_settings"] = json!({});
+    let uri = server.load(&record);
+    let component = server.policy(&uri)["component_digest"].as_str().unwrap_or_default().parse()?;
+    let builder = server.stop();
+    let took = fill::store(&builder, 0, policies, component)?;
+    eprintln!("  {policies} policies stored in {:.1} s", took.as_secs_f64());
+    Ok(builder.start())
+}
