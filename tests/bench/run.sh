@@ -70,7 +70,9 @@ machine
 measure "over HTTP, in turns" "$bin/load"
 measure "in process" "$bin/in-process" target/guests/ip_allowlist.wasm tests/bench/spin.wat
 for what in first fair rotation memory overrun registry counting graphs; do
-    measure "$what" "$bin/measure" "$what"
+    # Storing 100,000 policies is not what is measured, and takes minutes where each waits for a disk.
+    case $what in registry) place=/dev/shm ;; *) place=${TMPDIR:-/tmp} ;; esac
+    TMPDIR=$place measure "$what" "$bin/measure" "$what"
 done
 [ "${#failed[@]}" -eq 0 ] || fact failed "${failed[*]}"
 fact took "$((SECONDS - built)) s to measure, $built s to build and install before"

@@ -176,7 +176,7 @@ impl Graphs {
         let functions = self.parts.functions.clone();
         let run = move |turn: Turn| {
             let functions = functions.clone();
-            // PERF: boxed, since the course moves it several times.
+            // Boxed, since the course moves it several times.
             Box::pin(async move {
                 let Turn { function_id, input, left_ms } = turn;
                 let origin = Origin::Graph;

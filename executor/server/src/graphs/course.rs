@@ -160,8 +160,8 @@ where
 
     /// The next call that ends. Those that can run at the same time are tasks, so that they use all processors.
     ///
-    /// PERF: one that runs alone is polled here: a task would wake another thread for it. A chain of
-    /// four took 2.8 times as long as its calls with tasks, and takes 1.9 times as long without.
+    /// PERF: one that runs alone is polled here: a task would wake another thread for it. With that, and with calls that are
+    /// boxed, a chain of four takes 1.24 times as long as its calls, where it took 2.8 times.
     async fn next(&mut self) -> Result<Back, Ended> {
         if self.tasks.is_empty()
             && let [_] = self.begun.as_slice()

@@ -101,7 +101,7 @@ where
     let mut pieces = Vec::new();
     while let Some(frame) = body.frame().await {
         let Ok(piece) = frame?.into_data() else { continue };
-        // PERF: a body that comes in one piece is neither copied nor asked for another.
+        // A body that comes in one piece is neither copied nor asked for another.
         if pieces.is_empty() && body.is_end_stream() {
             return Ok(piece);
         }

@@ -114,8 +114,7 @@ async fn serve<A: Answers>(stream: TcpStream, answers: &Arc<A>, quitting: watch:
 
 /// How every connection is spoken to. More than 100 headers are 431, as hyper has it.
 ///
-/// PERF: where the builder is told of that bound, even of the same, hyper fills and moves a list of so many headers for
-/// each request.
+/// Where the builder is told of that bound, even of the same, hyper makes its list of headers anew for each request.
 fn http1() -> http1::Builder {
     let mut http1 = http1::Builder::new();
     http1.max_buf_size(MAX_HEAD);

@@ -243,7 +243,7 @@ impl Beside<'_> {
 
 fn success_around(output: &str, beside: &Beside<'_>) -> String {
     const BEFORE: &str = r#"{"success":true,"data":"#;
-    // PERF: exactly as long as it becomes, since what is shorter than its room is moved or counted once more.
+    // Exactly as long as it becomes, since what is shorter than its room is moved or counted once more.
     let mut body = String::with_capacity(BEFORE.len() + output.len() + 1);
     body.push_str(BEFORE);
     body.push_str(output);

@@ -35,7 +35,7 @@ struct Thread<T> {
     runtime: Handle,
     /// Held by each of its connections.
     ///
-    /// PERF: of its own, so that no two processors count references in one place.
+    /// Its own, so that no two processors count references in one place.
     shared: Arc<T>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
