@@ -33,6 +33,9 @@ pub(crate) struct Count {
 pub(crate) enum Meaning {
     /// Not one more or less.
     Exact,
+    /// Of code that was compiled somewhere: the folder that it stood in decides how the compiler orders it, which is one
+    /// instruction in a thousand.
+    Compiled,
     /// The mean of many calls, in which a little of the background shows.
     PerCall,
     /// Depends on the scheduler.
@@ -40,9 +43,11 @@ pub(crate) enum Meaning {
 }
 
 impl Meaning {
-    fn tolerance(self) -> f64 {
+    /// How far a count may be from `was`.
+    fn tolerance(self, was: f64) -> f64 {
         match self {
             Self::Exact => 0.0,
+            Self::Compiled => was / 100.0,
             Self::PerCall => 0.3,
             Self::Bounded => 1.0,
         }
@@ -100,10 +105,10 @@ fn compare(baseline: &Group, counts: &[Count], left_out: &[&str]) -> Vec<String>
         let was = baseline.get(*name).map(|entry| entry.count);
         match was {
             None => differences.push(format!("{name} is new: {n:.1} a call")),
-            Some(was) if was + meaning.tolerance() < *n => {
+            Some(was) if was + meaning.tolerance(was) < *n => {
                 differences.push(format!("{name} grew from {was} to {n:.1} a call"));
             }
-            Some(was) if *n < was - meaning.tolerance() => {
+            Some(was) if *n < was - meaning.tolerance(was) => {
                 differences.push(format!(
                     "{name} fell from {was} to {n:.1} a call, which is better: commit it, so that it stays"
                 ));
@@ -114,7 +119,7 @@ fn compare(baseline: &Group, counts: &[Count], left_out: &[&str]) -> Vec<String>
     let gone = baseline.iter().filter(|(name, entry)| {
         let is_known = counts.iter().any(|count| count.name == *name) || left_out.contains(&name.as_str());
         // What is seldom enough comes and goes.
-        !is_known && Meaning::PerCall.tolerance() <= entry.count
+        !is_known && Meaning::PerCall.tolerance(entry.count) <= entry.count
     });
     let unexplained = baseline.iter().filter(|(_, entry)| entry.reason.trim().is_empty());
     differences.extend(unexplained.map(|(name, _)| format!("{name} has no reason")));
@@ -139,7 +144,7 @@ fn update(group: &str, left_out: &[&str], mut count: impl FnMut() -> Res<Vec<Cou
     let mut all = read(&mut file)?;
     let before = all.remove(group).unwrap_or_default();
     let entry = |count: &Count| match before.get(count.name) {
-        Some(same) if (same.count - count.n).abs() <= count.meaning.tolerance() => same.clone(),
+        Some(same) if (same.count - count.n).abs() <= count.meaning.tolerance(same.count) => same.clone(),
         _ => Entry { count: (count.n * 10.0).round() / 10.0, reason: reason.to_owned() },
     };
     all.insert(group.to_owned(), least.values().map(|count| (count.name.to_owned(), entry(count))).collect());

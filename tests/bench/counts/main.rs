@@ -116,7 +116,7 @@ fn fuel_of_a_call() -> Res<()> {
                     _ => subject.ask(&mut instance, QUESTION).await?,
                 };
                 let n = run.usage.fuel.ok_or("no fuel was counted")?;
-                counts.push(Count { name, n: n as f64, meaning: Meaning::Exact });
+                counts.push(Count { name, n: n as f64, meaning: Meaning::Compiled });
             }
             Ok(counts)
         })
