@@ -9,6 +9,7 @@
 
 use std::{path::PathBuf, process::Stdio, time::Duration};
 
+use bytes::Bytes;
 use lictor_model::Digest;
 use lictor_sandbox::{
     Bounds, Compiler, Facts, OpenError, Refusal, RefusalCode,
@@ -115,9 +116,10 @@ async fn compile_in_child(
         };
         return Err(LoadError::new(LoadCode::TooComplex, why));
     }
-    let (engine, code) = code.split_first_chunk::<32>().ok_or_else(|| internal("the compiler wrote nothing"))?;
+    let written = Bytes::from(code);
+    let (engine, code) = written.split_first_chunk::<32>().ok_or_else(|| internal("the compiler wrote nothing"))?;
     let code =
-        Code::from_bytes(&code.to_vec().into()).ok_or_else(|| internal("the compiler did not write everything"))?;
+        Code::from_bytes(&written.slice_ref(code)).ok_or_else(|| internal("the compiler did not write everything"))?;
     Ok(Artifact::from_child(*digest, *engine, code))
 }
 

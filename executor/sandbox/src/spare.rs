@@ -11,7 +11,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -20,6 +20,7 @@ use wasmtime::{Global, Instance, InstancePre, Memory, Store, TypedFunc, Val, Was
 
 use crate::{
     inspect::RULE,
+    module::lock,
     pages::{self, Pages},
     state::MemoryMeter,
     twin::{CLEANS_UP, GLOBAL},
@@ -275,8 +276,4 @@ fn function<P: WasmParams, R: WasmResults>(
 
 fn globals(instance: &Instance, store: &mut Store<MemoryMeter>) -> Box<[Global]> {
     (0..).map_while(|n: usize| instance.get_global(&mut *store, &format!("{GLOBAL}{n}"))).collect()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

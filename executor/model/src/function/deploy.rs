@@ -134,10 +134,10 @@ impl Deploy {
     }
 }
 
-/// A name is one segment of a path.
 /// Names under which a function could not be reached.
 const TAKEN: [&str; 5] = ["query", "deployments", "call_function", "management", "get_logs"];
 
+/// A name is one segment of a path.
 fn check_name(name: &str) -> Result<(), FieldError> {
     let wrong = |why: String| Err(FieldError::new("name", why));
     if MAX_NAME < name.len() {
