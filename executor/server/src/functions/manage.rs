@@ -258,7 +258,7 @@ impl Round<'_> {
         let (Some(number), Ok(replica)) = (self.number, lease.replica()) else { return };
         replica.command = number;
         match self.functions.save(self.of, lease).await {
-            Ok(Some(state)) => self.written.push(self.functions.parts.saver.write(Some(state)).await),
+            Ok(Some(state)) => self.written.push(self.functions.parts.saver.write(self.of, state).await),
             Ok(None) => {}
             Err(error) => {
                 let number = lease.number();

@@ -143,11 +143,14 @@ impl Cradle {
         version: &Arc<Version>,
         place: Place,
     ) -> Result<Replica, Unfit> {
+        // The commands are read first. They are forgotten when every saved state has them, which may happen in between:
+        // then the state that is read afterwards has them too.
+        let commands = self.store.commands_after(&of.name, 0, place.number()).await?;
         let state = match version.stateful {
             true => self.store.saved_state(&of.name, place.number()).await?,
             false => None,
         };
-        self.bring_up_from(of, version, place, state.as_ref()).await
+        self.bring_up_with(of, version, place, state.as_ref(), &commands).await
     }
 
     /// See [`Cradle::bring_up`], from this state.
@@ -156,7 +159,20 @@ impl Cradle {
         of: &Deployment,
         version: &Arc<Version>,
         place: Place,
+        state: &SavedState,
+    ) -> Result<Replica, Unfit> {
+        let commands = self.store.commands_after(&of.name, state.command, place.number()).await?;
+        self.bring_up_with(of, version, place, Some(state), &commands).await
+    }
+
+    /// A replica that continues from `state` and is then given those of the commands that are not in it.
+    async fn bring_up_with(
+        &self,
+        of: &Deployment,
+        version: &Arc<Version>,
+        place: Place,
         state: Option<&SavedState>,
+        commands: &[KeptCommand],
     ) -> Result<Replica, Unfit> {
         let mut replica = self.fresh(of, version, place).await?;
         if let Some(SavedState { policy_rule_uri, state, command, .. }) = state {
@@ -165,8 +181,8 @@ impl Cradle {
             self.step(of, &mut replica, Ask::ours(op), &what).await?;
             replica.command = *command;
         }
-        let commands = self.store.commands_after(&of.name, replica.command, place.number()).await?;
-        for KeptCommand { number, action, data, .. } in &commands {
+        let saved = replica.command;
+        for KeptCommand { number, action, data, .. } in commands.iter().filter(|command| saved < command.number) {
             let op = Op::Management { action, data };
             let what = format!("the management command `{}` could not be given to it again", shorten(action, 60));
             // What it did to the context is there, and is not done again.

@@ -1,7 +1,7 @@
 //! The number of a function's replicas follows how busy they are.
 //!
 //! What is measured is the time that calls spend with a replica or in line for one: a line makes replicas more than
-//! busy. [`lictor_model::function::Autoscaling`] says what follows from that. Nothing waits for scaling: a replica that
+//! busy. [`lictor_model::function::Autoscaling`] says what follows from that. No call waits for scaling: a replica that
 //! is to go is taken when its call ends, and while something else changes a function, its number stays as it is.
 
 use std::{
@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::join_all;
 use lictor_model::{FunctionSpec, function::Recommendations};
 use tokio::time::MissedTickBehavior;
 
@@ -114,9 +115,14 @@ impl Functions {
         failed.map_or(Ok(()), Err)
     }
 
+    /// The replicas that go are held until the record says so: what one of them would save meanwhile is older than
+    /// commands that only the others are given, and would be what the next one of its number begins with.
     async fn scale_down(&self, of: &Arc<Deployment>, to: u32) -> Result<(), Error> {
+        let go: Vec<u32> = of.pool.numbers().into_iter().filter(|number| to < *number).collect();
+        let _held = join_all(go.iter().map(|number| of.pool.take(*number))).await;
+        self.parts.saver.flush().await;
         self.set_replicas(of, to).await?;
-        of.pool.numbers().into_iter().filter(|number| to < *number).for_each(|number| of.pool.retire(number));
+        go.into_iter().for_each(|number| of.pool.retire(number));
         lock(&of.reserved).shrink(usize::try_from(to).unwrap_or(usize::MAX));
         tracing::info!(function = of.name, to, "replicas were taken away");
         Ok(())

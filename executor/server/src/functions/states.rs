@@ -16,7 +16,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::MissedTickBehavior,
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Functions,
@@ -43,7 +43,8 @@ pub(super) struct Saver {
 }
 
 struct Order {
-    state: Option<SavedState>,
+    /// What is to be written, unless the function is removed before.
+    state: Option<(CancellationToken, SavedState)>,
     done: oneshot::Sender<bool>,
 }
 
@@ -58,24 +59,30 @@ impl Saver {
         Self { orders }
     }
 
-    /// Has a state written, after all that were handed over before.
-    pub(super) async fn write(&self, state: Option<SavedState>) -> Written {
-        let (done, written) = oneshot::channel();
-        // Nobody is there to write any more when the server has stopped: then nothing says that it was written.
-        self.orders.send(Order { state, done }).await.ok();
-        written
+    /// Has a state of a function written, after all that were handed over before.
+    pub(super) async fn write(&self, of: &Deployment, state: SavedState) -> Written {
+        self.order(Some((of.closed.clone(), state))).await
     }
 
     /// Waits until everything that was handed over is written.
     pub(super) async fn flush(&self) {
-        self.write(None).await.await.ok();
+        self.order(None).await.await.ok();
+    }
+
+    async fn order(&self, state: Option<(CancellationToken, SavedState)>) -> Written {
+        let (done, written) = oneshot::channel();
+        // Nobody is there to write any more when the server has stopped: then nothing says that it was written.
+        self.orders.send(Order { state, done }).await.ok();
+        written
     }
 }
 
 async fn write(store: Store, mut inbox: mpsc::Receiver<Order>) {
     let mut batch = Vec::new();
     while 0 < inbox.recv_many(&mut batch, MAX_WAITING).await {
-        let states: Vec<SavedState> = batch.iter_mut().filter_map(|order| order.state.take()).collect();
+        // Of a function that is removed nothing is written: another one may have its name by now.
+        let in_force = |(closed, state): (CancellationToken, _)| (!closed.is_cancelled()).then_some(state);
+        let states: Vec<SavedState> = batch.iter_mut().filter_map(|order| in_force(order.state.take()?)).collect();
         let written = if states.is_empty() { Ok(()) } else { store.save_states(&states).await };
         if let Err(error) = &written {
             tracing::error!(error = error.chain(), "the states of functions could not be written");
@@ -146,7 +153,7 @@ impl Functions {
             return;
         }
         let written = match self.save(of, &mut lease).await {
-            Ok(Some(state)) => self.parts.saver.write(Some(state)).await,
+            Ok(Some(state)) => self.parts.saver.write(of, state).await,
             Ok(None) => return,
             Err(error) => {
                 of.set_trouble(number, Some(format!("the state of replica {number} could not be saved: {error}")));

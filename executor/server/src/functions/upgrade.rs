@@ -89,7 +89,7 @@ impl Upgrade<'_> {
                     let state = self.functions.save(self.of, &mut lease).await?.ok_or_else(|| self.lost(number))?;
                     // It answers calls while the next version is tried with what it remembers.
                     drop(lease);
-                    cradle.bring_up_from(self.of, &self.next, Place::Nowhere, Some(&state)).await?;
+                    cradle.bring_up_from(self.of, &self.next, Place::Nowhere, &state).await?;
                 }
                 _ => drop(cradle.bring_up(self.of, &self.next, Place::Nowhere).await?),
             }
@@ -134,7 +134,7 @@ impl Upgrade<'_> {
         let replica = match self.old.stateful {
             false => cradle.bring_up(of, &self.next, place).await?,
             true => match functions.save(of, &mut lease).await? {
-                Some(state) => cradle.bring_up_from(of, &self.next, place, Some(&state)).await?,
+                Some(state) => cradle.bring_up_from(of, &self.next, place, &state).await?,
                 None => return Err(self.lost(number)),
             },
         };
