@@ -78,8 +78,8 @@ impl DiskCache {
     /// The compiled code of a component for an engine, if it is there and sealed by us.
     pub fn artifact(&self, digest: &Digest, engine: [u8; 32]) -> Option<Artifact> {
         let path = self.artifact_path(digest, &engine);
-        let file = read(&path)?.into();
-        match Artifact::unseal(&self.key, &file, *digest, engine) {
+        let file = File::open(&path).ok()?;
+        match Artifact::unseal(&self.key, file, *digest, engine) {
             Ok(artifact) => Some(artifact),
             Err(error) => {
                 distrusted(&path, &error.to_string());
@@ -90,7 +90,9 @@ impl DiskCache {
 
     /// Keeps compiled code.
     pub fn keep_artifact(&self, artifact: &Artifact, engine: &[u8; 32]) {
-        self.keep(&self.artifact_path(&artifact.component(), engine), &artifact.seal(&self.key));
+        if let Some(file) = artifact.seal(&self.key) {
+            self.keep(&self.artifact_path(&artifact.component(), engine), &file);
+        }
     }
 
     /// Writes a file whole. A failure is only logged: the next process does the work again.

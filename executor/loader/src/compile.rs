@@ -120,7 +120,7 @@ async fn compile_in_child(
     let (engine, code) = written.split_first_chunk::<32>().ok_or_else(|| internal("the compiler wrote nothing"))?;
     let code =
         Code::from_bytes(&written.slice_ref(code)).ok_or_else(|| internal("the compiler did not write everything"))?;
-    Ok(Artifact::from_child(*digest, *engine, code))
+    Ok(Artifact::new(*digest, *engine, code))
 }
 
 fn internal(message: &str) -> LoadError {

@@ -173,17 +173,7 @@ impl Shared {
     async fn kept(&self, digest: Digest, metered: bool) -> Result<Option<Module>, LoadError> {
         let Some(disk) = self.disk.clone() else { return Ok(None) };
         let sandbox = self.sandbox.clone();
-        blocking(move || {
-            let Some(artifact) = disk.artifact(&digest, sandbox.engine_hash(metered)?) else { return Ok(None) };
-            match sandbox.open(&artifact, metered) {
-                Ok(module) => Ok(Some(module)),
-                Err(error) => {
-                    tracing::warn!(%digest, %error, "compiled code in the cache does not load; it is made again");
-                    Ok(None)
-                }
-            }
-        })
-        .await
+        blocking(move || kept(&sandbox, &disk, &digest, metered)).await
     }
 
     async fn compile(&self, digest: Digest, component: Vec<u8>, metered: bool) -> Result<Module, LoadError> {
@@ -191,13 +181,23 @@ impl Shared {
         let (sandbox, disk) = (self.sandbox.clone(), self.disk.clone());
         blocking(move || {
             let module = sandbox.open(&artifact, metered)?;
+            let Some(disk) = disk else { return Ok(module) };
             // Kept only now: what is no policy never gets into the cache.
-            if let Some(disk) = disk {
-                disk.keep_component(&digest, &component);
-                disk.keep_artifact(&artifact, &sandbox.engine_hash(metered)?);
-            }
-            Ok(module)
+            disk.keep_component(&digest, &component);
+            disk.keep_artifact(&artifact, &sandbox.engine_hash(metered)?);
+            // Of the one that is read back, most stays on the disk.
+            Ok(kept(&sandbox, &disk, &digest, metered)?.unwrap_or(module))
         })
         .await
     }
+}
+
+/// The module from compiled code on disk, if there is some that can be trusted.
+fn kept(sandbox: &Sandbox, disk: &DiskCache, digest: &Digest, metered: bool) -> Result<Option<Module>, LoadError> {
+    let Some(artifact) = disk.artifact(digest, sandbox.engine_hash(metered)?) else { return Ok(None) };
+    let opened = sandbox.open(&artifact, metered);
+    if let Err(error) = &opened {
+        tracing::warn!(%digest, %error, "compiled code in the cache does not load; it is made again");
+    }
+    Ok(opened.ok())
 }

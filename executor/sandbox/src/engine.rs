@@ -160,12 +160,16 @@ impl Compiler {
 
     /// Compiles a component that was inspected. Takes seconds of one core for large ones.
     pub fn compile(&self, facts: &Facts, component: &[u8]) -> Result<Artifact, OpenError> {
+        Ok(Artifact::new(facts.digest, self.hash, self.code(facts, component)?))
+    }
+
+    /// The native code of a component that was inspected.
+    pub fn code(&self, facts: &Facts, component: &[u8]) -> Result<Code, OpenError> {
         // A twin has fewer instructions around the policy's: where fuel is counted, that would show.
         let twin = if self.metered { None } else { twin::of(component) };
         let twin = twin.and_then(|twin| self.engine.precompile_module(&twin).ok()).unwrap_or_default();
         let component = self.engine.precompile_component(component).map_err(OpenError::compile)?;
-        let code = Code { component: component.into(), twin: twin.into(), about: about(facts) };
-        Ok(Artifact::new(facts.digest, self.hash, code))
+        Ok(Code { component: component.into(), twin: twin.into(), about: about(facts) })
     }
 }
 

@@ -21,7 +21,7 @@ use wasmtime::{
 };
 
 use crate::{
-    aot::{About, Artifact, Code},
+    aot::{About, Artifact, Native},
     engine::Sandbox,
     imports,
     inspect::{RULE, Refusal, RefusalCode, STATE},
@@ -44,12 +44,12 @@ struct Inner {
     code_bytes: usize,
 }
 
-/// A component whose code is mapped and linked when it is first needed: where there is a twin, most never are.
+/// A component whose code is read, mapped and linked when it is first needed: where there is a twin, most never are.
 struct Deferred {
     sandbox: Sandbox,
     metered: bool,
     /// Its code, until it is mapped.
-    sealed: Mutex<Option<File>>,
+    native: Mutex<Option<Native>>,
     linked: OnceLock<Linked<State>>,
 }
 
@@ -140,31 +140,23 @@ impl Sandbox {
         if artifact.engine() != &linked.hash {
             return Err(OpenError::internal("the artifact was made for another engine"));
         }
-        let Code { component, twin, about } = artifact.code();
-        let deferred = Deferred {
-            sandbox: self.clone(),
-            metered,
-            sealed: Mutex::new(Some(sealed(component)?)),
-            linked: OnceLock::new(),
-        };
+        let (twin, about, native) = artifact.parts();
+        let code_bytes = native.len().saturating_add(twin.len());
         let twin = match &**twin {
             [] => None,
             code => Some(self.link_twin(linked.linker.engine(), code)?),
         };
+        let deferred = Deferred { sandbox: self.clone(), metered, native: Mutex::default(), linked: OnceLock::new() };
+        if twin.is_some() && !artifact.was_opened() {
+            // Whether it can be is to be known now.
+            deferred.link(&native)?;
+        }
+        *lock(&deferred.native) = Some(native);
         if twin.is_none() {
             deferred.get()?;
-        } else if !artifact.was_opened() {
-            // Whether it can be is to be known now.
-            lock(&deferred.sealed).as_ref().map(|sealed| deferred.link(sealed)).transpose()?;
         }
-        let inner = Inner {
-            component: deferred,
-            twin,
-            digest: artifact.component(),
-            metered,
-            about: *about,
-            code_bytes: artifact.code().component.len().saturating_add(artifact.code().twin.len()),
-        };
+        let digest = artifact.component();
+        let inner = Inner { component: deferred, twin, digest, metered, about, code_bytes };
         Ok(Module { inner: Arc::new(inner) })
     }
 
@@ -181,20 +173,21 @@ impl Deferred {
             return Ok(linked);
         }
         // Of those that come at the same time one does it.
-        let mut sealed = lock(&self.sealed);
-        if let Some(file) = sealed.as_ref() {
-            let linked = self.link(file)?;
-            *sealed = None;
+        let mut native = lock(&self.native);
+        if let Some(code) = native.as_ref() {
+            let linked = self.link(code)?;
+            *native = None;
             return Ok(self.linked.get_or_init(|| linked));
         }
         self.linked.get().ok_or_else(|| OpenError::internal("a component has neither code nor links"))
     }
 
     /// Maps and links it.
-    fn link(&self, sealed: &File) -> Result<Linked<State>, OpenError> {
+    fn link(&self, native: &Native) -> Result<Linked<State>, OpenError> {
+        let lost = |error| OpenError::internal(format!("the component's compiled code is lost: {error}"));
         let linker = &self.sandbox.linked(self.metered)?.linker;
         let engine = linker.engine();
-        let component = map(engine, sealed, Component::deserialize_file)?;
+        let component = map(engine, &sealed(&native.read().map_err(lost)?)?, Component::deserialize_file)?;
         let mut linker = linker.clone();
         imports::complete(&mut linker, engine, &component).map_err(OpenError::link)?;
         Linked::new(linker.instantiate_pre(&component).map_err(OpenError::link)?)

@@ -27,7 +27,7 @@ impl Shelf {
         let component = guest_bytes("ip_allowlist");
         let facts = Facts::read(&component, &Bounds::default())?;
         let compiler = Compiler::new(false)?;
-        let code = compiler.compile(&facts, &component)?.code().clone();
+        let code = compiler.code(&facts, &component)?;
         Ok(Self { component, code, engine: compiler.hash() })
     }
 
@@ -42,7 +42,7 @@ impl Shelf {
     pub(crate) fn fill(&self, builder: &Builder, n: usize) -> Res<()> {
         let cache = DiskCache::open(&builder.data_dir().join("cache"))?;
         for n in 0..n {
-            let artifact = Artifact::from_child(self.digest(n), self.engine, self.code.clone());
+            let artifact = Artifact::new(self.digest(n), self.engine, self.code.clone());
             cache.keep_artifact(&artifact, &self.engine);
         }
         let runtime = tokio::runtime::Runtime::new()?;

@@ -206,13 +206,14 @@ fn a_giant_jump_table_is_refused_or_compiled() {
 fn what_is_no_component_is_called_what_it_is() {
     let good = Guest::good().component();
     let facts = Facts::read(&good, &Bounds::default()).unwrap();
-    let native = Compiler::new(false).unwrap().compile(&facts, &good).unwrap();
-    let sealed = native.seal(&lictor_sandbox::aot::Key::new([0; 32]));
+    let compiler = Compiler::new(false).unwrap();
+    let native = compiler.code(&facts, &good).unwrap();
+    let sealed = compiler.compile(&facts, &good).unwrap().seal(&lictor_sandbox::aot::Key::new([0; 32])).unwrap();
     let module = component("(module)");
     let zip = [b"PK\x03\x04".as_slice(), &good].concat();
     for (bytes, said) in [
         (&*module, "core WebAssembly module"),
-        (&native.code().component, "native code"),
+        (&native.component, "native code"),
         (&sealed, "not a WebAssembly component"),
         (b"(component)", "text"),
         (b" \n (module)", "text"),

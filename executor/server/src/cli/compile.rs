@@ -34,11 +34,11 @@ impl CompileComponent {
         std::io::stdin().take(bounds.bytes as u64 + 1).read_to_end(&mut component).map_err(internal)?;
         let facts = Facts::read(&component, &bounds).map_err(|refusal| Failure::Usage(refusal.to_string()))?;
         let compiler = Compiler::new(self.metered).map_err(internal)?;
-        let artifact = compiler.compile(&facts, &component).map_err(internal)?;
+        let code = compiler.code(&facts, &component).map_err(internal)?;
         let mut stdout = std::io::stdout().lock();
         stdout
             .write_all(&compiler.hash())
-            .and_then(|()| stdout.write_all(&artifact.code().to_bytes()))
+            .and_then(|()| stdout.write_all(&code.to_bytes()))
             .and_then(|()| stdout.flush())
             .map_err(internal)
     }
