@@ -18,8 +18,6 @@ use crate::{
     spare::{Functions, Spare},
 };
 
-/// Ticks after which a call is no longer held on the thread of its caller.
-const SLICE: u64 = 2;
 /// The size of `result<string, failure>` and of `result<_, failure>` in memory, and their alignment.
 const RESULT: (usize, usize) = (32, 4);
 
@@ -27,20 +25,20 @@ const RESULT: (usize, usize) = (32, 4);
 pub(crate) fn in_twin(policy: &Policy, call: &Call<'_>, started: Instant, deadline: Instant) -> Option<Run> {
     let twin = policy.module.twin().filter(|twin| twin.is_worth_a_try())?;
     let attempt = || {
-        let mut spare = twin.stock.take(call.limits.memory_bytes())?;
+        let mut spare = twin.stock.take(call.limits.memory_bytes(), deadline)?;
         let run = answer(&mut spare, policy, call, started, deadline)?;
         twin.stock.put_back(spare);
         Some(run)
     };
     let run = std::panic::catch_unwind(AssertUnwindSafe(attempt)).ok().flatten();
-    if run.is_none() {
-        twin.failed();
+    match run {
+        Some(_) => twin.answered(),
+        None => twin.failed(),
     }
     run
 }
 
 fn answer(spare: &mut Spare, policy: &Policy, call: &Call<'_>, started: Instant, deadline: Instant) -> Option<Run> {
-    spare.store.set_epoch_deadline(SLICE);
     let most = call.limits.output_bytes().max(run::HOSTCALL_BYTES);
     let outcome = run::finish(Guest { spare, most }.call(policy, call, deadline)?, &call.limits);
     let now = Instant::now();
@@ -50,7 +48,7 @@ fn answer(spare: &mut Spare, policy: &Policy, call: &Call<'_>, started: Instant,
     let usage = Usage {
         wall_us: u64::try_from(now.duration_since(started).as_micros()).unwrap_or(u64::MAX),
         fuel: None,
-        peak_memory_bytes: spare.store.data().peak as u64,
+        peak_memory_bytes: spare.store.data().memory.peak as u64,
         host_calls: 0,
         log_truncated: false,
     };

@@ -4,9 +4,12 @@
 //! not the shared page of zeros: those were written since the range was mapped. And a first write to a page is a page
 //! fault, which the kernel counts for the thread it happens on.
 
-use std::{cell::Cell, fs::File, os::fd::AsRawFd as _};
+use std::{cell::Cell, fs::File, os::fd::AsRawFd as _, time::Duration};
 
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::{
+    resource::{UsageWho, getrusage},
+    time::TimeValLike as _,
+};
 use rustix::mm::{Advice, madvise};
 
 /// Runs of pages that one scan may find; a memory that was written in more places is not worth it.
@@ -142,6 +145,13 @@ pub(crate) fn faulted() -> bool {
         .ok()
         .map(|usage| usage.minor_page_faults().wrapping_add(usage.major_page_faults()));
     count.is_none() || LAST.replace(count) != count
+}
+
+/// What this thread used of its processor so far, where the kernel says.
+pub(crate) fn processor_time() -> Option<Duration> {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD).ok()?;
+    let us = usage.user_time().num_microseconds().checked_add(usage.system_time().num_microseconds())?;
+    u64::try_from(us).ok().map(Duration::from_micros)
 }
 
 #[cfg(test)]

@@ -15,11 +15,16 @@ use std::{
         Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::{Duration, Instant},
 };
 
-use wasmtime::{Global, Instance, InstancePre, Memory, Store, TypedFunc, Val, WasmParams, WasmResults};
+use wasmtime::{
+    Global, Instance, InstancePre, Memory, Store, StoreContextMut, TypedFunc, UpdateDeadline, Val, WasmParams,
+    WasmResults,
+};
 
 use crate::{
+    engine::TICK,
     inspect::RULE,
     module::lock,
     pages::{self, Pages},
@@ -33,6 +38,14 @@ const MAX_WRITTEN: usize = 48;
 const DEPTH: usize = 2;
 /// Shelves for each processor: the threads that call most are to have one each.
 const SHELVES: usize = 4;
+
+/// What the store of a twin's instance has: of the call that is tried in it.
+pub(crate) struct Tried {
+    pub(crate) memory: MemoryMeter,
+    /// What this thread had used of its processor at the first tick during the call.
+    at_first_tick: Option<Duration>,
+    deadline: Instant,
+}
 
 /// What all spares of a sandbox share.
 pub(crate) struct Spares {
@@ -60,7 +73,7 @@ type Shelves = [Mutex<Vec<Spare>>];
 
 /// The twin of one policy as it is instantiated.
 pub(crate) struct Stock {
-    pre: InstancePre<MemoryMeter>,
+    pre: InstancePre<Tried>,
     image: OnceLock<Image>,
     /// Whether an instance was made before. Nothing is kept of the first one.
     made: AtomicBool,
@@ -92,7 +105,7 @@ pub(crate) struct Functions {
 
 /// An instance of a twin that is as new.
 pub(crate) struct Spare {
-    pub(crate) store: Store<MemoryMeter>,
+    pub(crate) store: Store<Tried>,
     pub(crate) memory: Memory,
     pub(crate) functions: Functions,
     globals: Box<[Global]>,
@@ -143,18 +156,22 @@ impl Spares {
 }
 
 impl Stock {
-    pub(crate) fn new(pre: InstancePre<MemoryMeter>, spares: &Arc<Spares>) -> Self {
+    pub(crate) fn new(pre: InstancePre<Tried>, spares: &Arc<Spares>) -> Self {
         let shelves: Arc<Shelves> = (0..spares.shelves).map(|_| Mutex::default()).collect();
         spares.register(&shelves);
         Self { pre, image: OnceLock::new(), made: AtomicBool::new(false), shelves, spares: Arc::clone(spares) }
     }
 
-    /// An instance as new for a call with this much memory.
-    pub(crate) fn take(&self, memory_bytes: usize) -> Option<Spare> {
+    /// An instance as new, for a call with this much memory that ends by `deadline`.
+    pub(crate) fn take(&self, memory_bytes: usize, deadline: Instant) -> Option<Spare> {
         let kept = self.shelf().and_then(|shelf| lock(shelf).pop());
-        let Some(mut spare) = kept else { return Spare::new(self, memory_bytes) };
-        spare.store.data_mut().begin(memory_bytes);
-        spare.store.data().fits().then_some(spare)
+        let Some(mut spare) = kept else { return Spare::new(self, memory_bytes, deadline) };
+        let tried = spare.store.data_mut();
+        tried.memory.begin(memory_bytes);
+        (tried.at_first_tick, tried.deadline) = (None, deadline);
+        let fits = tried.memory.fits();
+        spare.store.set_epoch_deadline(1);
+        fits.then_some(spare)
     }
 
     /// Keeps an instance in which a call ended well, if it can be put back.
@@ -179,6 +196,19 @@ impl Stock {
     }
 }
 
+/// Ends an attempt that has computed for a tick or two. One whose thread had to wait meanwhile has not.
+fn at_tick(mut store: StoreContextMut<'_, Tried>) -> wasmtime::Result<UpdateDeadline> {
+    let tried = store.data_mut();
+    let computes = pages::processor_time().is_none_or(|used| {
+        let first = *tried.at_first_tick.get_or_insert(used);
+        TICK <= used.saturating_sub(first)
+    });
+    match computes || tried.deadline <= Instant::now() {
+        true => Ok(UpdateDeadline::Interrupt),
+        false => Ok(UpdateDeadline::Continue(1)),
+    }
+}
+
 /// Numbers threads in the order in which they come by.
 fn thread_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -187,10 +217,11 @@ fn thread_number() -> usize {
 }
 
 impl Spare {
-    fn new(stock: &Stock, memory_bytes: usize) -> Option<Self> {
-        let mut store = Store::new(stock.pre.module().engine(), MemoryMeter::new(memory_bytes));
-        store.limiter(|memory| memory);
-        // For its start function, if it has one.
+    fn new(stock: &Stock, memory_bytes: usize, deadline: Instant) -> Option<Self> {
+        let tried = Tried { memory: MemoryMeter::new(memory_bytes), at_first_tick: None, deadline };
+        let mut store = Store::new(stock.pre.module().engine(), tried);
+        store.limiter(|tried| &mut tried.memory);
+        store.epoch_deadline_callback(at_tick);
         store.set_epoch_deadline(1);
         let instance = stock.pre.instantiate(&mut store).ok()?;
         let memory = instance.get_memory(&mut store, "memory")?;
@@ -243,7 +274,7 @@ impl Spare {
 }
 
 impl Image {
-    fn of(memory: Memory, globals: &[Global], store: &mut Store<MemoryMeter>, page: usize) -> Self {
+    fn of(memory: Memory, globals: &[Global], store: &mut Store<Tried>, page: usize) -> Self {
         let data = memory.data(&*store);
         let pages = data.chunks(page).map(|page| page.iter().any(|byte| *byte != 0).then(|| page.into())).collect();
         let bytes = data.len();
@@ -252,7 +283,7 @@ impl Image {
 }
 
 impl Functions {
-    fn of(instance: &Instance, store: &mut Store<MemoryMeter>) -> Option<Self> {
+    fn of(instance: &Instance, store: &mut Store<Tried>) -> Option<Self> {
         let rule = |name: &str| format!("{RULE}#{name}");
         Some(Self {
             realloc: function(instance, store, "cabi_realloc")?,
@@ -267,7 +298,7 @@ impl Functions {
 }
 
 /// What cleans up after a function of `rule`, if anything does.
-fn after(instance: &Instance, store: &mut Store<MemoryMeter>, name: &str) -> Option<Option<TypedFunc<u32, ()>>> {
+fn after(instance: &Instance, store: &mut Store<Tried>, name: &str) -> Option<Option<TypedFunc<u32, ()>>> {
     let name = format!("{CLEANS_UP}{RULE}#{name}");
     match instance.get_func(&mut *store, &name) {
         None => Some(None),
@@ -277,12 +308,12 @@ fn after(instance: &Instance, store: &mut Store<MemoryMeter>, name: &str) -> Opt
 
 fn function<P: WasmParams, R: WasmResults>(
     instance: &Instance,
-    store: &mut Store<MemoryMeter>,
+    store: &mut Store<Tried>,
     name: &str,
 ) -> Option<TypedFunc<P, R>> {
     instance.get_typed_func(store, name).ok()
 }
 
-fn globals(instance: &Instance, store: &mut Store<MemoryMeter>) -> Box<[Global]> {
+fn globals(instance: &Instance, store: &mut Store<Tried>) -> Box<[Global]> {
     (0..).map_while(|n: usize| instance.get_global(&mut *store, &format!("{GLOBAL}{n}"))).collect()
 }

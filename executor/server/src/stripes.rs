@@ -22,6 +22,13 @@ pub(crate) struct Striped<T> {
 #[repr(align(128))]
 struct Stripe<T>(T);
 
+/// Numbers threads in the order in which they come by.
+pub(crate) fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed));
+    NUMBER.with(|number| *number)
+}
+
 impl<T> Striped<T> {
     /// Made of the number of each place.
     pub(crate) fn new(mut make: impl FnMut(usize) -> T) -> Self {
@@ -30,14 +37,8 @@ impl<T> Striped<T> {
 
     /// That of this thread.
     pub(crate) fn own(&self) -> &T {
-        thread_local! {
-            static OWN: usize = {
-                static NEXT: AtomicUsize = AtomicUsize::new(0);
-                NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES
-            };
-        }
         let [first, ..] = &*self.all;
-        &self.all.get(OWN.with(|own| *own)).unwrap_or(first).0
+        &self.all.get(thread_number() % STRIPES).unwrap_or(first).0
     }
 
     /// Those of all threads.
