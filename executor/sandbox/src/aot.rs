@@ -10,8 +10,8 @@
 //! that belongs to another engine or another component is refused, and the caller compiles again. The bytes that were
 //! checked are copied to a sealed memory file and mapped from there: nothing can change between the check and the use.
 //!
-//! PERF: where there is a twin, the component's code stays in the file until it is needed, which it never is for most
-//! policies: half of the bytes of a first decision, and half of the memory of a policy.
+//! PERF: where there is a twin, the component's code is only checked, and stays in the file until it is needed, which it
+//! never is for most policies: half of the memory of a policy. It is checked again then.
 
 use std::{
     fs::File,
@@ -23,10 +23,12 @@ use std::{
 use bytes::Bytes;
 use hmac::{Hmac, Mac};
 use lictor_model::Digest;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
 const MAGIC: &[u8] = b"LICTOR-AOT-4\n";
 const HASH: usize = 32;
+/// How much of a file is checked at a time.
+const PART: usize = 64 << 10;
 /// The bytes of a file before the codes.
 const HEAD: usize = MAGIC.len() + 3 * HASH + About::BYTES + 8 + HASH;
 
@@ -58,6 +60,23 @@ pub(crate) struct InFile {
 pub(crate) enum Native {
     Here(Bytes),
     InFile(InFile),
+}
+
+impl InFile {
+    /// Whether it is what it was, without taking memory for it.
+    fn check(&self) -> Result<(), Distrust> {
+        let (mut hasher, mut part, mut at, mut left) = (Sha256::new(), vec![0; PART], self.at, self.len);
+        while 0 < left {
+            let part = part.get_mut(..left.min(PART)).unwrap_or_default();
+            self.file.read_exact_at(part, at)?;
+            hasher.update(&*part);
+            (at, left) = (at + part.len() as u64, left - part.len());
+        }
+        match hasher.finalize().as_slice() == self.sha256.as_bytes() {
+            true => Ok(()),
+            false => Err(Distrust::BrokenSeal),
+        }
+    }
 }
 
 impl Native {
@@ -239,6 +258,7 @@ impl Artifact {
         }
         let len = usize::try_from(len).map_err(|_| Distrust::Malformed)?;
         let native = InFile { file: Arc::new(file), at, len, sha256 };
+        native.check()?;
         let content = Content::Kept { twin: twin.into(), about: About::from_bytes(*about), component: native };
         Ok(Self { component, engine, content })
     }
