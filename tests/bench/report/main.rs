@@ -18,7 +18,7 @@ const INTRODUCTION: &str = "\
 # What it costs
 
 Written by `make bench`, which measures all of this in one run. Absolute figures hold for this machine alone; ratios are
-what to compare. Servers take turns, a ratio is the median of the ratios of five turns, and the other figures are medians
+what to compare. Servers take turns, a ratio is the median of the ratios of five turns or more, and the other figures are medians
 too. The policy is `ip_allowlist` with settings that make it call nobody, unless something else is said.
 ";
 
