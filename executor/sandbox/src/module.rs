@@ -99,7 +99,7 @@ impl Twin {
 
     /// Notes that the twin answered.
     pub(crate) fn answered(&self) {
-        // PERF: read before it is written, so that threads that call one policy do not take the line from each other.
+        // Read before it is written: threads that call one policy are not to take the line from each other.
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
         }

@@ -304,9 +304,8 @@ impl<R: Resident> Inner<R> {
         })
     }
 
-    /// A free replica, if there is one: the first that this thread had last, among a few.
-    ///
-    /// PERF: what a replica remembers is still near that thread's processor.
+    /// A free replica, if there is one: among a few the first that this thread had last, since what that remembers is
+    /// still near its processor.
     fn take_free(&mut self, thread: usize) -> Option<(Place, R)> {
         let free = || self.slots.iter().filter(|(_, slot)| matches!(slot.state, State::Free(_))).take(LOOKED_AT);
         let (&number, _) = free().find(|(_, slot)| slot.thread == thread).or_else(|| free().next())?;
