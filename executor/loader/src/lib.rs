@@ -185,7 +185,10 @@ impl Shared {
             // Kept only now: what is no policy never gets into the cache.
             disk.keep_component(&digest, &component);
             disk.keep_artifact(&artifact, &sandbox.engine_hash(metered)?);
-            // Of the one that is read back, most stays on the disk.
+            if !module.has_twin() {
+                return Ok(module);
+            }
+            // Of one that is read back, the component's code stays on the disk.
             Ok(kept(&sandbox, &disk, &digest, metered)?.unwrap_or(module))
         })
         .await

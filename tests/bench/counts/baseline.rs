@@ -47,7 +47,7 @@ impl Meaning {
     fn tolerance(self, was: f64) -> f64 {
         match self {
             Self::Exact => 0.0,
-            Self::Compiled => was * 0.012,
+            Self::Compiled => was / 100.0,
             Self::PerCall => 0.3,
             Self::Bounded => 1.0,
         }

@@ -31,7 +31,7 @@ pub(super) const LARGE_WEIGHT: u32 = 16;
 const WHOLE: usize = 16 << 10;
 
 /// A compiled pattern.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Pattern {
     matcher: Arc<Matcher>,
     /// As its author wrote it.
