@@ -47,7 +47,7 @@ impl Inside {
     }
 
     async fn fill(&self) -> Res<()> {
-        self.app.policies.create(policy()).await?;
+        self.app.policies.create(policy(), lictor::access::Role::Admin).await?;
         self.app.policies.ready(POLICY).await?;
         let parameters: Value = serde_json::from_str(PARAMETERS)?;
         for name in FUNCTIONS {

@@ -9,6 +9,8 @@
     reason = "a test that cannot be set up has failed, and says where"
 )]
 
+/// Who may come in: tokens and roles, TLS, pages, how much one caller may take, and the record of changes.
+mod access;
 /// The assets registry, `push` and `pull`.
 mod assets;
 /// Many inputs for one policy, and runs that leave nothing behind.

@@ -13,6 +13,8 @@ use crate::wait::{PATIENCE, eventually};
 #[derive(Clone, Debug)]
 pub struct Client {
     address: SocketAddr,
+    /// What every request shows that shows nothing else.
+    token: Option<String>,
 }
 
 /// An answer.
@@ -38,7 +40,13 @@ pub struct RawReply {
 impl Client {
     /// A client of the server at `address`.
     pub fn new(address: SocketAddr) -> Self {
-        Self { address }
+        Self { address, token: None }
+    }
+
+    /// The same with a token.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
     }
 
     /// Where it speaks to.
@@ -89,6 +97,9 @@ impl Client {
         let framed = has("content-length") || has("transfer-encoding");
         if !framed && (!body.is_empty() || matches!(method, "POST" | "PUT")) {
             head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        }
+        if let Some(token) = self.token.as_ref().filter(|_| !has("authorization")) {
+            head.push_str(&format!("Authorization: Bearer {token}\r\n"));
         }
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));

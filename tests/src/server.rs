@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::{
     client::Client,
-    command::{binary, clean_environment},
+    command::{Command, binary, clean_environment},
     database::Database,
     guests::{file_url, guests_dir},
     wait::eventually,
@@ -154,6 +154,22 @@ impl Builder {
         Store::open(&location).await.expect("the database can be opened")
     }
 
+    /// `lictor token` with these arguments, on its database.
+    pub fn token_command(&self, args: &[&str]) -> Command {
+        let command = Command::new(["token"]).args(args).arg("--data-dir").arg(self.data_dir());
+        match &self.database {
+            Some(database) => command.arg("--store").arg(database.url()),
+            None => command,
+        }
+    }
+
+    /// Makes a token of this role.
+    #[track_caller]
+    pub fn token(&self, role: &str) -> String {
+        let made = self.token_command(&["create", role, "--role", role]).run().exits(0);
+        made.stdout.trim_end().to_owned()
+    }
+
     fn command(&self) -> process::Command {
         let mut command = process::Command::new(binary());
         command.arg("serve").arg("--data-dir").arg(self.data_dir());
@@ -205,7 +221,8 @@ impl Builder {
 /// The addresses on the two lines, once both are there.
 fn addresses(stdout: &str) -> Option<(SocketAddr, SocketAddr)> {
     let mut lines = stdout.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-    let main = lines.next()?.strip_prefix("listening on http://")?.parse().ok()?;
+    let main = lines.next()?.strip_prefix("listening on ")?;
+    let main = main.strip_prefix("https://").or_else(|| main.strip_prefix("http://"))?.parse().ok()?;
     let admin = lines.next()?.strip_prefix("admin on http://")?.parse().ok()?;
     Some((main, admin))
 }

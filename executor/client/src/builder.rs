@@ -42,6 +42,7 @@ pub struct Builder {
     pub(crate) executor_id: Option<String>,
     pub(crate) policy_db_url: Option<String>,
     pub(crate) executor_host_url: Option<String>,
+    pub(crate) token: Option<String>,
     pub(crate) environment: Environment,
     pub(crate) grant: Capabilities,
     pub(crate) functions: HostFunctions,
@@ -66,6 +67,7 @@ impl Default for Builder {
             executor_id: None,
             policy_db_url: None,
             executor_host_url: None,
+            token: None,
             environment: Environment::default(),
             grant: Capabilities::default(),
             functions: HostFunctions::default(),
@@ -111,6 +113,13 @@ impl Builder {
     /// The same, from a file.
     pub fn custom_component_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.custom = Some(Custom::File(path.into()));
+        self
+    }
+
+    /// The token that the system or the executor is shown, where these need one. Without it, it is the variable
+    /// `LICTOR_TOKEN`.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.token = Some(token.into());
         self
     }
 

@@ -111,7 +111,7 @@ async fn own(
 /// A policy as the system has it.
 async fn recorded(builder: &Builder, sandbox: &Sandbox, uri: &PolicyUri) -> Result<(Known, Module), Error> {
     let url = builder.environment.url("policy_db_url", builder.policy_db_url.as_deref(), RECORDS)?;
-    let system = Arc::new(System::at(url, PATIENCE)?);
+    let system = Arc::new(System::at(url, PATIENCE, builder.environment.token(builder.token.as_deref()).as_deref())?);
     let document = match system.policy(uri, None).await {
         Ok(told) => told.map(|told| told.document).unwrap_or_default(),
         Err(untold) if untold.is_not_found() => return Err(Error::NotFound(uri.to_string())),

@@ -10,6 +10,8 @@ pub(crate) const MODE: &str = "POLICY_EXECUTION_MODE";
 pub(crate) const RECORDS: &str = "POLICY_DB_URL";
 pub(crate) const EXECUTORS: &str = "POLICY_EXECUTOR_HOST_URL";
 pub(crate) const EXECUTOR_ID: &str = "POLICY_SYSTEM_EXECUTOR_ID";
+/// Ours: the original has no tokens.
+const TOKEN: &str = "LICTOR_TOKEN";
 
 const DEFAULT_URL: &str = "http://localhost:10000";
 /// The executor that the original asks if nobody names one.
@@ -48,6 +50,11 @@ impl Environment {
             (None, None) => (argument, DEFAULT_URL.to_owned()),
         };
         HostUri::parse(&text).map_err(|why| FieldError::new(from, why))
+    }
+
+    /// What a system or an executor is shown: what the application said, or the variable.
+    pub(crate) fn token(&self, said: Option<&str>) -> Option<String> {
+        said.map(str::to_owned).or_else(|| self.get(TOKEN))
     }
 
     /// The executor: what the application said, the variable, or the default.

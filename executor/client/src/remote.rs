@@ -44,7 +44,9 @@ impl Remote {
         // An empty object overrides nothing; sent, it would replace the stored ones.
         let parameters = Some(members("parameters", &builder.parameters)?).filter(|members| !members.is_empty());
         let url = format!("{system}/executor/{id}/execute_policy");
-        Ok(Self { client: Client::of_operator(&system)?, system, url, uri, parameters })
+        let token = builder.environment.token(builder.token.as_deref());
+        let client = Client::of_operator(&system)?.with_token(token.as_deref())?;
+        Ok(Self { client, system, url, uri, parameters })
     }
 
     pub(crate) async fn eval(&self, input: &Value) -> Result<Value, Error> {

@@ -14,8 +14,8 @@ use bytes::Bytes;
 use lictor_model::{HostUri, address::AllowPrivate};
 pub use reqwest::Method;
 use reqwest::{
-    Response,
-    header::{CONTENT_TYPE, ETAG, HeaderName, RETRY_AFTER},
+    RequestBuilder, Response,
+    header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER},
 };
 use tokio::time;
 use url::Url;
@@ -36,6 +36,8 @@ const IDLE_CONNECTIONS: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Client {
     reach: Reach,
+    /// What everybody who is asked is shown. It is marked as not to be printed.
+    authorization: Option<HeaderValue>,
 }
 
 /// One request.
@@ -89,7 +91,7 @@ impl From<Trouble> for Unanswered {
 impl Client {
     /// For places that a record names: public addresses, and those that an operator listed.
     pub fn new(allow: &AllowPrivate) -> Result<Self, LoadError> {
-        Ok(Self { reach: Reach::new(allow, CONNECT, IDLE_CONNECTIONS)? })
+        Ok(Self { reach: Reach::new(allow, CONNECT, IDLE_CONNECTIONS)?, authorization: None })
     }
 
     /// For the one place that an operator named, at whatever address it is.
@@ -101,6 +103,25 @@ impl Client {
             )
         })?;
         Self::new(&allow)
+    }
+
+    /// The same, which shows this token, if there is one, to everybody that it asks.
+    pub fn with_token(mut self, token: Option<&str>) -> Result<Self, LoadError> {
+        let Some(token) = token else { return Ok(self) };
+        let unfit = |_| LoadError::new(LoadCode::InvalidInput, "the token has characters that no token has");
+        let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(unfit)?;
+        value.set_sensitive(true);
+        self.authorization = Some(value);
+        Ok(self)
+    }
+
+    /// Begins a request.
+    fn request(&self, method: Method, url: &Url) -> Result<RequestBuilder, Unanswered> {
+        let request = self.reach.request(method, url)?;
+        Ok(match &self.authorization {
+            Some(value) => request.header(AUTHORIZATION, value.clone()),
+            None => request,
+        })
     }
 
     /// Asks, and reads the whole answer.
@@ -116,7 +137,7 @@ impl Client {
 
     async fn ask_patiently(&self, ask: Ask<'_>) -> Result<Answer, Unanswered> {
         let url = Url::parse(ask.url).map_err(|error| Unanswered(format!("is no URL: {error}")))?;
-        let mut request = self.reach.request(ask.method, &url)?;
+        let mut request = self.request(ask.method, &url)?;
         for (name, value) in ask.headers {
             request = request.header(*name, *value);
         }

@@ -108,9 +108,9 @@ fn garbage(who: &dyn fmt::Display, answer: &Answer) -> Untold {
 }
 
 impl System {
-    /// The system at this URL, which may take so long for a record.
-    pub fn at(url: HostUri, patience: Duration) -> Result<Self, LoadError> {
-        Ok(Self { client: Client::of_operator(&url)?, url, patience })
+    /// The system at this URL, which may take so long for a record, and is shown this token.
+    pub fn at(url: HostUri, patience: Duration, token: Option<&str>) -> Result<Self, LoadError> {
+        Ok(Self { client: Client::of_operator(&url)?.with_token(token)?, url, patience })
     }
 
     /// Where it is.

@@ -57,6 +57,15 @@ impl Capabilities {
         Ok(res)
     }
 
+    /// What these permit and `before` does not, as a record would say it.
+    pub fn beyond(&self, before: &Self) -> Vec<String> {
+        let http =
+            self.http.iter().filter(|origin| !before.permits_http(origin)).map(|origin| format!("http {origin}"));
+        let host = self.host.iter().filter(|name| !before.permits_host(name)).map(|name| format!("host {name}"));
+        let context = (self.context && !before.context).then(|| "context".to_owned());
+        http.chain(host).chain(context).collect()
+    }
+
     /// Whether a request to `origin` is granted.
     pub fn permits_http(&self, origin: &Origin) -> bool {
         self.http.contains(origin)
@@ -164,5 +173,19 @@ mod tests {
             let error = Capabilities::parse(&value).unwrap_err().to_string();
             assert!(error.contains(named), "{value}: {error}");
         }
+    }
+
+    #[test]
+    fn what_is_beyond_is_named() {
+        let of = |value: serde_json::Value| Capabilities::parse(&value).unwrap();
+        let none = Capabilities::default();
+        let some = of(serde_json::json!({"http": ["https://a.com", "http://b.com:81"], "host": ["f"]}));
+        assert_eq!(some.beyond(&none), ["http https://a.com", "http http://b.com:81", "host f"]);
+        assert!(some.beyond(&some).is_empty());
+        assert!(none.beyond(&some).is_empty());
+        assert_eq!(none.beyond(&of(serde_json::json!({"context": false}))), ["context"]);
+        // Another scheme or port is another origin.
+        let near = of(serde_json::json!({"http": ["http://a.com", "https://a.com:444"]}));
+        assert_eq!(near.beyond(&some).len(), 2);
     }
 }

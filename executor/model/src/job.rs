@@ -224,6 +224,7 @@ impl Job {
             ("timeout_ms", json!(timeout_ms)),
             ("ttl_seconds_after_finished", json!(self.ttl)),
             ("attempts", json!(self.attempts)),
+            ("submitted_by", json!(self.submit.submitted_by)),
             ("submitted_at", time(self.submitted_at)),
             ("started_at", time(self.started_at)),
             ("finished_at", time(self.finished_at)),
@@ -254,6 +255,7 @@ impl Job {
             backoff_limit: number_at("backoff_limit").unwrap_or(0),
             timeout_ms: number_at("timeout_ms"),
             ttl_seconds_after_finished: ttl,
+            submitted_by: document.get("submitted_by").and_then(Value::as_str).map(str::to_owned),
             warnings: Vec::new(),
         };
         let status = Status::parse(text(document, "job_status")?);

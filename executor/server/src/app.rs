@@ -1,8 +1,7 @@
 //! The parts of a server, built bottom-up and stopped top-down.
 
 use std::{
-    fs::{DirBuilder, File},
-    os::unix::fs::DirBuilderExt as _,
+    fs::File,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,6 +14,7 @@ use lictor_sandbox::{Sandbox, SandboxConfig, TracingRecorder};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    access::{Access, Trail},
     assets::Assets,
     config::Config,
     contexts::Contexts,
@@ -26,7 +26,7 @@ use crate::{
     jobs::Jobs,
     placement::{Around, Placement},
     policies::Policies,
-    store::{Change, Changes, Kind, Lease, Store},
+    store::{Change, Changes, Kind, Lease, Store, private_folder},
     system::System,
     telemetry::Metrics,
 };
@@ -39,6 +39,10 @@ const RELEASE: Duration = Duration::from_secs(2);
 pub struct App {
     /// What is counted.
     pub metrics: Metrics,
+    /// Who may come in.
+    pub access: Access,
+    /// Who changed what.
+    pub trail: Trail,
     /// What is durable.
     pub store: Store,
     /// Where policies run.
@@ -76,11 +80,13 @@ impl App {
         let lock = lock_data_dir(config)?;
         let sandbox = sandbox(config)?;
         let store = Store::open(&config.store).await?;
+        let (metrics, tasks) = (Metrics::new(), TaskTracker::new());
+        let access = Access::start(config, store.clone(), &tasks).await?;
+        let trail = Trail::start(&config.data_dir.join("audit"), &tasks)?;
         let lease = store.hold(config.executor_id.as_str(), &config.data_dir).await?;
         let assets = Assets::new(store.clone(), config);
         let system = System::of(config)?;
         let loader = loader(config, &sandbox, system.as_ref(), &assets)?;
-        let (metrics, tasks) = (Metrics::new(), TaskTracker::new());
         let contexts = Contexts::start(store.clone(), &tasks);
         let policies = Policies::new(
             store.clone(),
@@ -120,6 +126,8 @@ impl App {
         let graphs = Graphs::start(store.clone(), functions.clone(), &config.bounds.ceiling, &tasks);
         Ok(Self {
             metrics,
+            access,
+            trail,
             store,
             sandbox,
             assets,
@@ -170,6 +178,7 @@ impl App {
         }
         self.policies.stop().await;
         self.tasks.close();
+        self.trail.sync().await;
         // A database that does not answer now lets it go by itself.
         tokio::time::timeout(RELEASE, self.store.release(&self.lease)).await.ok();
         self.store.close().await;
@@ -219,10 +228,7 @@ async fn follow(mut changes: Changes, policies: Policies, contexts: Contexts) {
 fn lock_data_dir(config: &Config) -> Result<File, Error> {
     let dir = config.data_dir.display();
     let invalid = |why: String| Error::new(ErrorKind::InvalidInput, why);
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&config.data_dir)
+    private_folder(&config.data_dir)
         .map_err(|error| invalid(format!("the data directory `{dir}` cannot be made: {error}")))?;
     let path = config.data_dir.join("lock");
     let lock = File::create(&path)

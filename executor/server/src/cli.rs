@@ -19,6 +19,7 @@ mod remote;
 mod serve;
 mod source;
 mod test;
+mod token;
 
 use std::process::ExitCode;
 
@@ -55,6 +56,7 @@ Make a policy
 
 Serve policies
   serve        Serve the API until told to stop
+  token        Make, list and revoke the tokens that open the API
   completions  Print a shell's completion script
 
 Options
@@ -88,6 +90,7 @@ enum Command {
     Pull(pull::Pull),
     /// Serve the API until told to stop.
     Serve(serve::Serve),
+    Token(token::Token),
     Completions(completions::Completions),
     /// Compile a component from standard input to standard output; `serve` runs this as a child.
     #[command(hide = true)]
@@ -161,6 +164,7 @@ pub fn main() -> ExitCode {
         Command::Push(push) => push.run(),
         Command::Pull(pull) => pull.run(),
         Command::Serve(serve) => serve.run(),
+        Command::Token(token) => token.run(),
         Command::Completions(completions) => completions.run(),
         Command::CompileComponent(compile) => compile.run(),
     };

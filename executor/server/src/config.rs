@@ -3,6 +3,7 @@
 //! `RawConfig` is what people type; `Config` is what it means. The environment is read here and nowhere else.
 
 use std::{
+    fmt,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     time::Duration,
@@ -15,7 +16,7 @@ use figment::{
 use lictor_model::{ExecutorId, HostUri, Origin, PolicyUri, address::AllowPrivate, limits::Ceiling};
 use serde::{Deserialize, Serialize};
 
-use crate::{policies::Bounds, store::Location, telemetry::LogFormat};
+use crate::{access::Rates, policies::Bounds, store::Location, telemetry::LogFormat};
 
 /// What people type, in a file, the environment or as flags.
 #[derive(Debug, Deserialize)]
@@ -35,6 +36,11 @@ struct RawConfig {
     max_body_kb: u64,
     max_asset_mb: u64,
     max_connections: u32,
+    max_requests_per_second: u32,
+    max_concurrent_requests: u32,
+    cors_origins: Vec<String>,
+    tls: Option<TlsFiles>,
+    peer_token: Option<String>,
     max_processes: u64,
     max_replicas: Option<u32>,
     max_jobs: Option<u32>,
@@ -54,6 +60,35 @@ struct RawConfig {
 #[serde(deny_unknown_fields, default)]
 struct RawGrants {
     http: Option<Vec<String>>,
+}
+
+/// Where what TLS needs is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    /// The certificate and those between it and its root, PEM.
+    pub certificate: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+    /// Whose certificates clients must show, PEM; where absent, they need none.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// A token that is shown to other servers. Nothing shows it to anybody else.
+#[derive(Clone)]
+pub struct PeerToken(String);
+
+impl PeerToken {
+    /// The token.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PeerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PeerToken")
+    }
 }
 
 /// The flags of `serve` that set a key, under the key's name. What was not given is left out.
@@ -122,6 +157,14 @@ pub struct Config {
     pub max_asset: u64,
     /// Connections at the same time.
     pub max_connections: u32,
+    /// What one caller may take.
+    pub rates: Rates,
+    /// The places whose pages may use the API.
+    pub cors_origins: Vec<String>,
+    /// What the API is secured with.
+    pub tls: Option<TlsFiles>,
+    /// What other executors, and the system, are shown.
+    pub peer_token: Option<PeerToken>,
     /// Calls at the same time on the embedded executor; 0 is any number.
     pub max_processes: u64,
     /// Replicas of functions on the embedded executor, of all functions together.
@@ -148,12 +191,20 @@ pub struct Config {
     pub bounds: Bounds,
 }
 
+const NO_DATA_DIR: &str = "`data_dir` is missing: give --data-dir DIR, the folder for everything that is kept";
+
 /// Environment variables of the same prefix that belong to other tools of the project.
-const NOT_OURS: [&str; 3] = ["guest_toolchain", "bin", "config"];
+const NOT_OURS: [&str; 4] = ["guest_toolchain", "bin", "config", "token"];
 
 impl Config {
     /// Reads everything, in order of precedence.
     pub fn read(file: Option<PathBuf>, flags: &Flags) -> Result<Self, String> {
+        RawConfig::read(file, flags)?.resolve()
+    }
+}
+
+impl RawConfig {
+    fn read(file: Option<PathBuf>, flags: &Flags) -> Result<Self, String> {
         let file = file.or_else(|| Env::var("LICTOR_CONFIG").map(PathBuf::from));
         let mut figment = Figment::from(Serialized::defaults(defaults()));
         if let Some(file) = file {
@@ -162,10 +213,14 @@ impl Config {
             figment = figment.merge(Toml::string(&text));
         }
         let env = Env::prefixed("LICTOR_").ignore(&NOT_OURS).split("__");
-        let raw: RawConfig =
-            figment.merge(env).merge(Serialized::defaults(flags)).extract().map_err(|error| error.to_string())?;
-        raw.resolve()
+        figment.merge(env).merge(Serialized::defaults(flags)).extract().map_err(|error| error.to_string())
     }
+}
+
+/// Where the database is, for commands that need nothing else of the configuration.
+pub fn location(file: Option<PathBuf>, flags: &Flags) -> Result<Location, String> {
+    let raw = RawConfig::read(file, flags)?;
+    Location::parse(raw.store.as_deref(), &raw.data_dir.ok_or(NO_DATA_DIR)?)
 }
 
 impl Config {
@@ -175,8 +230,13 @@ impl Config {
         if listen.ip().is_unspecified() {
             listen.set_ip(if listen.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
         }
-        self.public_url.clone().unwrap_or_else(|| HostUri::of_address(listen))
+        self.public_url.clone().unwrap_or_else(|| HostUri::of_address(listen, self.tls.is_some()))
     }
+}
+
+/// The token that commands show to servers: `LICTOR_TOKEN`, so that it is in no list of processes.
+pub fn token() -> Option<String> {
+    Env::var("LICTOR_TOKEN").map(|token| token.trim().to_owned()).filter(|token| !token.is_empty())
 }
 
 /// Where commands keep what they can make again: `$XDG_CACHE_HOME/lictor` or `~/.cache/lictor`.
@@ -199,6 +259,9 @@ fn defaults() -> serde_json::Value {
         "max_body_kb": 16_384,
         "max_asset_mb": 64,
         "max_connections": 10_000,
+        "max_requests_per_second": 0,
+        "max_concurrent_requests": 0,
+        "cors_origins": [],
         "max_processes": 0,
         "max_queued_jobs": 100_000,
         "job_ttl_seconds": 7 * 24 * 3600,
@@ -220,11 +283,6 @@ impl RawConfig {
         }
         let listen = address("listen", &self.listen)?;
         let admin = address("admin", &self.admin)?;
-        if !listen.ip().is_loopback() && !self.allow_anonymous {
-            return Err(format!(
-                "`listen` is {listen}, which others can reach, and there are no tokens: listen on loopback, or give --allow-anonymous to let anybody in"
-            ));
-        }
         let at_least_one =
             |name: &str, n: u64| if n == 0 { Err(format!("`{name}` must be at least 1")) } else { Ok(()) };
         at_least_one("max_instances", self.max_instances.into())?;
@@ -240,9 +298,7 @@ impl RawConfig {
             return Err(format!("`max_replicas` must be at most {most}, half of `max_instances`"));
         }
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let data_dir = self
-            .data_dir
-            .ok_or("`data_dir` is missing: give --data-dir DIR, the folder for everything that is kept")?;
+        let data_dir = self.data_dir.ok_or(NO_DATA_DIR)?;
         Ok(Config {
             store: Location::parse(self.store.as_deref(), &data_dir)?,
             data_dir,
@@ -259,6 +315,10 @@ impl RawConfig {
             max_body: usize::try_from(self.max_body_kb.saturating_mul(1024)).unwrap_or(usize::MAX),
             max_asset: self.max_asset_mb.saturating_mul(1 << 20),
             max_connections: self.max_connections,
+            rates: Rates { per_second: self.max_requests_per_second, at_once: self.max_concurrent_requests },
+            cors_origins: self.cors_origins.iter().map(|text| page(text)).collect::<Result<_, _>>()?,
+            tls: self.tls,
+            peer_token: self.peer_token.as_deref().map(peer_token).transpose()?,
             max_processes: self.max_processes,
             max_replicas: usize::try_from(max_replicas).unwrap_or(usize::MAX),
             max_jobs: self.max_jobs.map_or(cores, |n| usize::try_from(n).unwrap_or(usize::MAX)),
@@ -277,6 +337,19 @@ impl RawConfig {
 
 fn place(name: &str, text: &str) -> Result<HostUri, String> {
     HostUri::parse(text).map_err(|why| format!("`{name}` {why}"))
+}
+
+/// An origin as browsers send it.
+fn page(text: &str) -> Result<String, String> {
+    let origin = Origin::parse(text).map_err(|_| {
+        format!("`cors_origins` has `{text}`, which is not an origin such as `https://console.example.com`")
+    })?;
+    Ok(origin.to_string())
+}
+
+fn peer_token(text: &str) -> Result<PeerToken, String> {
+    let fits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
+    if fits { Ok(PeerToken(text.to_owned())) } else { Err("`peer_token` must be a token, without spaces".into()) }
 }
 
 fn policy(name: &str, uri: Option<&str>) -> Result<Option<PolicyUri>, String> {

@@ -39,6 +39,8 @@ pub enum ErrorKind {
     ShuttingDown,
     /// Not part of this version.
     NotAvailable,
+    /// Nobody knows who asks.
+    Unauthorized,
     /// Not from there, or not for you.
     Forbidden,
     /// The policy's code could not be made ready.
@@ -65,6 +67,7 @@ impl ErrorKind {
             Self::Busy => "busy",
             Self::ShuttingDown => "shutting_down",
             Self::NotAvailable => "not_available",
+            Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::Load(code) => code.as_str(),
             Self::Unreachable => LoadCode::CodeUnreachable.as_str(),

@@ -37,7 +37,7 @@ pub use self::{
     proxy::{FOR, Forward, VIA},
 };
 use crate::{
-    config::Config,
+    config::{Config, PeerToken},
     error::{Error, ErrorKind},
     executor::Executor,
     registry::{Entity as _, Found, Registry},
@@ -82,7 +82,9 @@ impl Executors {
     /// The executors in `store`, and `embedded`, which is in this process.
     pub async fn start(config: &Config, store: Store, embedded: Executor, tasks: &TaskTracker) -> Result<Self, Error> {
         let own = Own::new(config);
-        let proxy = proxy::Proxy::new(own.id.clone(), Client::new(&config.allow_private)?, &config.bounds.ceiling);
+        let client = Client::new(&config.allow_private)?;
+        let client = client.with_token(config.peer_token.as_ref().map(PeerToken::reveal))?;
+        let proxy = proxy::Proxy::new(own.id.clone(), client, &config.bounds.ceiling);
         let entity = ExecutorEntity::new(
             own.clone(),
             config.allow_private.clone(),

@@ -38,6 +38,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::{board::Board, lane::Lane, writer::Writer};
 pub use self::{board::Event, entity::JobEntity, watch::Watch};
 use crate::{
+    access::Caller,
     checked::{self, Checked},
     config::Config,
     error::{Error, ErrorKind},
@@ -131,6 +132,17 @@ impl Jobs {
     /// Their records.
     pub fn registry(&self) -> &Registry<JobEntity> {
         &self.parts.registry
+    }
+
+    /// Refuses a job of somebody else's to who sees only its own: as if it were not there.
+    pub async fn must_see(&self, job_id: &str, caller: &Caller) -> Result<(), Error> {
+        if !caller.sees_only_its_own() {
+            return Ok(());
+        }
+        let record = self.parts.registry.stored(job_id).await?;
+        let submitted_by = record.document.get("submitted_by").and_then(Value::as_str);
+        let own = submitted_by.is_some() && submitted_by == caller.id();
+        if own { Ok(()) } else { Err(self.parts.registry.missing(job_id)) }
     }
 
     /// Stores a job for an executor, and returns its id.

@@ -1,5 +1,6 @@
 //! The policy executor's shell: registry, HTTP, command line. Modules in the order a request meets them.
 
+pub mod access;
 pub mod app;
 pub mod assets;
 pub mod cli;

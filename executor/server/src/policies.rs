@@ -15,7 +15,9 @@ mod snapshot;
 use std::sync::Arc;
 
 use lictor_loader::{LoadCode, LoadError, Loader, Wanted};
-use lictor_model::{Capabilities, Draft, Limits, PolicySpec, Query, Schemas, limits::Ceiling, record::PolicyKind};
+use lictor_model::{
+    Capabilities, Draft, Limits, PolicySpec, Query, Schemas, field::shorten, limits::Ceiling, record::PolicyKind,
+};
 use lictor_sandbox::{Module, Policy};
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
@@ -28,14 +30,18 @@ use self::{
     ready::{Need, ReadyMap},
 };
 use crate::{
+    access::Role,
     contexts::Contexts,
     error::{Error, ErrorKind},
-    registry::{Changed, Found, Registry},
+    registry::{Changed, Entity as _, Found, Registry},
     shadows::{Shadow, Shadows},
     store::{Kind, LoadState, PolicyRow, Store},
     system::System,
     telemetry::Metrics,
 };
+
+/// The field of a record that asks for capabilities.
+const CAPABILITIES: &str = "capabilities";
 
 /// What a policy's record may get at most, whatever it asks for.
 #[derive(Clone, Debug, Default)]
@@ -118,10 +124,12 @@ impl Policies {
     }
 
     /// Stores a new policy and starts loading it. Returns what its author should know.
-    pub async fn create(&self, body: Value) -> Result<Vec<String>, Error> {
+    pub async fn create(&self, body: Value, role: Role) -> Result<Vec<String>, Error> {
+        let entry = self.parts.registry.entity().parse(body)?;
+        may_have(role, None, entry.document.get(CAPABILITIES))?;
         let policies = self.clone();
         self.to_the_end(async move {
-            let created = policies.parts.registry.create(body).await?;
+            let created = policies.parts.registry.insert(entry).await?;
             if created.revision.is_some() {
                 // A call of an earlier policy of this uri may have opened its context again.
                 policies.parts.contexts.forget(&created.entry.id).await;
@@ -138,14 +146,17 @@ impl Policies {
     }
 
     /// Replaces or changes a policy. A change of its identity moves it.
-    pub async fn update(&self, uri: &str, body: Value) -> Result<Vec<String>, Error> {
+    pub async fn update(&self, uri: &str, body: Value, role: Role) -> Result<Vec<String>, Error> {
         let (policies, uri) = (self.clone(), uri.to_owned());
-        self.to_the_end(async move { policies.change(&uri, body).await }).await
+        self.to_the_end(async move { policies.change(&uri, body, role).await }).await
     }
 
-    async fn change(&self, uri: &str, body: Value) -> Result<Vec<String>, Error> {
+    async fn change(&self, uri: &str, body: Value, role: Role) -> Result<Vec<String>, Error> {
         let before = self.parts.store.policy(uri).await?;
-        let changed = self.parts.registry.update(uri, body).await;
+        let allow = |before: &Map<String, Value>, after: &Value| {
+            may_have(role, before.get(CAPABILITIES), after.get(CAPABILITIES))
+        };
+        let changed = self.parts.registry.update_if(uri, body, allow).await;
         // Also of a change that failed: the database may have made it and only not said so.
         self.forget(Some(uri));
         let changed = changed?;
@@ -322,6 +333,23 @@ impl Policies {
         let slots = slots.map(|n| Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS))));
         Ok(Ready { policy: Arc::new(policy), limits, slots, schemas: Arc::clone(&spec.schemas), shadow: None })
     }
+}
+
+/// Whether somebody of this role may give a policy that had `before` the capabilities `after`.
+fn may_have(role: Role, before: Option<&Value>, after: Option<&Value>) -> Result<(), Error> {
+    // What cannot be read is refused where the record is.
+    let read = |value: Option<&Value>| value.map_or(Ok(Capabilities::default()), Capabilities::parse);
+    let (Ok(before), Ok(after)) = (read(before), read(after)) else { return Ok(()) };
+    let beyond = after.beyond(&before);
+    if role.may_grant() || beyond.is_empty() {
+        return Ok(());
+    }
+    let why = format!(
+        "a policy gets more capabilities only from a token of the role admin or deployer; this one is `{}`, and asks for: {}",
+        role.name(),
+        shorten(&beyond.join(", "), 300)
+    );
+    Err(Error::new(ErrorKind::Forbidden, why).at(Some(CAPABILITIES)))
 }
 
 /// A failure as its record says it; what went wrong with us is for the log.

@@ -131,8 +131,23 @@ impl<E: Entity> Registry<E> {
 
     /// Replaces or changes a record. A change of its identity moves it, unless the place is taken.
     pub async fn update(&self, id: &str, body: Value) -> Result<Changed, Error> {
+        self.update_if(id, body, |_, _| Ok(())).await
+    }
+
+    /// The same, if `allow` has nothing against what comes of it.
+    pub async fn update_if(
+        &self,
+        id: &str,
+        body: Value,
+        allow: impl Fn(&Map<String, Value>, &Value) -> Result<(), Error>,
+    ) -> Result<Changed, Error> {
         let update = Update::parse(body)?.renamed(E::renamed)?;
-        let mut changed = self.change(id, |document| update.apply(document)).await?;
+        let apply = |document: Map<String, Value>| {
+            let after = update.apply(document.clone())?;
+            allow(&document, &after)?;
+            Ok(after)
+        };
+        let mut changed = self.change_or_fail(id, apply).await?;
         if let Update::Change(_) = update {
             let asked = update.apply(changed.before.document.clone())?;
             let ignored = ignored::<E>(&asked, &changed);
@@ -146,6 +161,14 @@ impl<E: Entity> Registry<E> {
         &self,
         id: &str,
         change: impl Fn(Map<String, Value>) -> Result<Value, FieldError>,
+    ) -> Result<Changed, Error> {
+        self.change_or_fail(id, |document| Ok(change(document)?)).await
+    }
+
+    async fn change_or_fail(
+        &self,
+        id: &str,
+        change: impl Fn(Map<String, Value>) -> Result<Value, Error>,
     ) -> Result<Changed, Error> {
         loop {
             let before = self.stored(id).await?;

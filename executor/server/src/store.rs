@@ -12,6 +12,7 @@
 //! heartbeats when executors last said that they are there
 //! functions  what replicas of functions need to be there again
 //! jobs       which job is due when                          shadows  which policy has a candidate beside it
+//! tokens     who may come in, and as what
 //! ```
 //!
 //! A record's document is kept whole, as the text it was written as. What was acknowledged survives the end of the
@@ -42,6 +43,7 @@ mod scan;
 mod shadows;
 mod spool;
 mod terms;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -58,10 +60,11 @@ pub use heartbeats::Heartbeat;
 pub use jobs::{JobChange, JobDue, JobWrite, NewJob, Stage};
 pub use leases::Lease;
 pub use loads::{LoadState, PolicyRow};
-pub use location::Location;
+pub use location::{Location, private_folder};
 pub use scan::{Candidate, Visit};
 pub use shadows::ShadowRow;
 pub use spool::{Spool, Spooled};
+pub use tokens::TokenRow;
 
 use crate::error::Error;
 

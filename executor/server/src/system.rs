@@ -13,7 +13,7 @@ use serde_json::json;
 pub use system::Told;
 
 use crate::{
-    config::Config,
+    config::{Config, PeerToken},
     error::{Error, ErrorKind},
 };
 
@@ -37,7 +37,7 @@ impl System {
     /// The system of `config`, if it names one.
     pub fn of(config: &Config) -> Result<Option<Self>, Error> {
         let Some(url) = config.system.clone() else { return Ok(None) };
-        let system = system::System::at(url, PATIENCE)?;
+        let system = system::System::at(url, PATIENCE, config.peer_token.as_ref().map(PeerToken::reveal))?;
         let (own_id, own_host) = (config.executor_id.clone(), config.reached_at());
         Ok(Some(Self { parts: Arc::new(Parts { system, own_id, own_host }) }))
     }

@@ -45,7 +45,7 @@ impl Client {
         let file = Part::stream(bytes).file_name(name).mime_str("application/octet-stream");
         let file = file.map_err(|error| Unanswered(error.to_string()))?;
         let form = upload.fields.into_iter().fold(Form::new(), |form, (name, value)| form.text(name, value));
-        let request = self.reach.request(Method::POST, &url)?.multipart(form.part(part, file));
+        let request = self.request(Method::POST, &url)?.multipart(form.part(part, file));
         let response = request.send().await.map_err(|error| Unanswered::from(Trouble::of(&error)))?;
         receive(response, upload.max_bytes).await
     }

@@ -66,11 +66,12 @@ impl HostUri {
         Self::parse(&format!("http://{host}:{port}")).ok()
     }
 
-    /// `http://{address}`.
-    pub fn of_address(address: SocketAddr) -> Self {
+    /// `http://{address}`, or `https://`.
+    pub fn of_address(address: SocketAddr, secure: bool) -> Self {
         let (ip, port) = (address.ip(), address.port());
         let host = if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
-        let text = if port == 80 { format!("http://{host}") } else { format!("http://{host}:{port}") };
+        let (scheme, usual) = if secure { ("https", 443) } else { ("http", 80) };
+        let text = if port == usual { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{port}") };
         Self { text, host, ip: Some(ip), port }
     }
 

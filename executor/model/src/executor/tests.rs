@@ -47,7 +47,7 @@ fn a_host_is_one_text_however_it_is_written() {
 #[test]
 fn the_host_of_an_address_is_what_its_text_would_be() {
     for address in ["127.0.0.1:10000", "127.0.0.1:80", "[::1]:8080", "[::1]:80"] {
-        let of = HostUri::of_address(address.parse().unwrap());
+        let of = HostUri::of_address(address.parse().unwrap(), false);
         assert_eq!(of, HostUri::parse(&format!("http://{address}/")).unwrap(), "{address}");
     }
     let host = HostUri::parse("https://a.example/x").unwrap();

@@ -46,6 +46,8 @@ pub struct Submit {
     pub timeout_ms: Option<u64>,
     /// How long its record is kept after its end, if it says so.
     pub ttl_seconds_after_finished: Option<u64>,
+    /// The id of the token that it was submitted with, if one was needed.
+    pub submitted_by: Option<String>,
     /// What its author should know although it is no error.
     pub warnings: Vec<String>,
 }
@@ -64,9 +66,17 @@ impl Submit {
             backoff_limit: number(&body, "backoff_limit", 0, MAX_BACKOFF_LIMIT)?.unwrap_or(0),
             timeout_ms: number(&body, "timeout_ms", 1, u64::MAX)?,
             ttl_seconds_after_finished: number(&body, "ttl_seconds_after_finished", 0, MAX_TTL)?,
+            submitted_by: None,
             warnings,
         };
         Ok(submit)
+    }
+
+    /// The same, submitted with this token.
+    #[must_use]
+    pub fn by(mut self, token: Option<&str>) -> Self {
+        self.submitted_by = token.map(str::to_owned);
+        self
     }
 
     /// The same with a time-out that is not higher than this one.

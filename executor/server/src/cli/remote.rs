@@ -8,6 +8,7 @@ use lictor_model::{HostUri, field::shorten, json};
 use serde_json::Value;
 
 use super::Failure;
+use crate::config;
 
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,7 +40,8 @@ impl Remote {
     /// The server at `url`, which was given as `flag`.
     pub(super) fn at(url: &str, flag: &str) -> Result<Self, Failure> {
         let base = HostUri::parse(url).map_err(|why| Failure::Usage(format!("`{flag}` {why}")))?;
-        Ok(Self { client: Client::of_operator(&base)?, base })
+        let client = Client::of_operator(&base)?.with_token(config::token().as_deref())?;
+        Ok(Self { client, base })
     }
 
     /// Where it is.

@@ -22,7 +22,7 @@ const NICE: i32 = 1;
 
 /// Serve the API until SIGTERM or Ctrl-C.
 ///
-/// When it is ready, two lines are on standard output: `listening on http://HOST:PORT` and `admin on
+/// Without tokens (see `lictor token`) it is open, and takes only a loopback address. When it is ready, two lines are on standard output: `listening on http://HOST:PORT` and `admin on
 /// http://HOST:PORT`. Logs go to standard error. Every flag is also a key of the configuration file and, in capitals
 /// after `LICTOR_`, of the environment; flags win over the environment, and that over the file.
 #[derive(Args)]
@@ -57,7 +57,7 @@ pub(super) struct Serve {
     /// Admit this private or loopback address for code and for policies' requests. May be given more than once.
     #[arg(long, value_name = "HOST|CIDR")]
     allow_private: Vec<String>,
-    /// Let anybody use an address that is not loopback, without a token.
+    /// Let anybody use an address that is not loopback, as long as there are no tokens.
     #[arg(long)]
     allow_anonymous: bool,
 }
@@ -116,7 +116,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         .map_err(|error| Failure::Internal(format!("it cannot be seen which ports were taken: {error}")))?;
     let app = App::build(config).await?;
     let stop = stop_signal().map_err(|error| Failure::Internal(format!("signals cannot be caught: {error}")))?;
-    announce(&listeners, config)
+    announce(&listeners, config, app.access.is_closed())
         .map_err(|error| Failure::Internal(format!("standard output cannot be written: {error}")))?;
     let superseded = app.superseded();
     let mut ended = Ok(());
@@ -141,15 +141,22 @@ fn bound(config: &Config, listeners: &Listeners) -> std::io::Result<Config> {
 }
 
 /// Says that everything is ready: exactly two lines, which a program may wait for.
-fn announce(listeners: &Listeners, config: &Config) -> std::io::Result<()> {
+fn announce(listeners: &Listeners, config: &Config, closed: bool) -> std::io::Result<()> {
     let (main, admin) = listeners.addresses()?;
-    if config.allow_anonymous && !main.ip().is_loopback() {
-        tracing::warn!("anybody who reaches {main} may do everything: there are no tokens");
-    } else {
-        tracing::info!("open to every program on this machine: there are no tokens");
+    let (loopback, scheme) = (main.ip().is_loopback(), if config.tls.is_some() { "https" } else { "http" });
+    match (closed, loopback) {
+        (true, true) => tracing::info!("every request needs a token"),
+        (true, false) if config.tls.is_none() => {
+            tracing::warn!(
+                "every request needs a token, and who can listen to the network can read it: there is no TLS"
+            );
+        }
+        (true, false) => tracing::info!("every request needs a token"),
+        (false, true) => tracing::info!("open to every program on this machine: there are no tokens"),
+        (false, false) => tracing::warn!("anybody who reaches {main} may do everything: there are no tokens"),
     }
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "listening on http://{main}")?;
+    writeln!(stdout, "listening on {scheme}://{main}")?;
     writeln!(stdout, "admin on http://{admin}")?;
     stdout.flush()
 }

@@ -6,7 +6,7 @@ use http_body_util::Either;
 use hyper::{Method, Request, StatusCode, body::Incoming};
 use serde_json::json;
 
-use super::{Answer, Reply, connections::Answers, guard::Guard, reply};
+use super::{Answer, Reply, access::Session, connections::Answers, guard::Guard, reply};
 use crate::{
     app::App,
     error::{Error, ErrorKind},
@@ -22,8 +22,12 @@ pub(super) struct Door {
 }
 
 impl Answers for Door {
-    async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Answer {
-        let reply = match route(&self.app, self.guard, &request).await {
+    type Visitor = ();
+
+    fn visitor(&self, _session: &Session, _request: &Request<Incoming>) {}
+
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>, (): ()) -> Answer {
+        let reply = match route(&self.app, &self.guard, &request).await {
             Ok(reply) => reply,
             Err(error) => reply::refusal(&error),
         };
@@ -31,8 +35,8 @@ impl Answers for Door {
     }
 }
 
-async fn route(app: &App, guard: Guard, request: &Request<Incoming>) -> Result<Reply, Error> {
-    guard.admit(request)?;
+async fn route(app: &App, guard: &Guard, request: &Request<Incoming>) -> Result<Reply, Error> {
+    guard.admit(request, false)?;
     let path = request.uri().path();
     if !matches!(path, "/healthz" | "/readyz" | "/metrics" | "/version") {
         return Err(Error::new(

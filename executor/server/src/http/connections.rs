@@ -1,41 +1,56 @@
 //! One listener: accept, serve each connection on its thread, and stop without losing an answer.
 
+mod pulse;
+
 use std::{
     convert::Infallible,
     future::poll_fn,
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
 use futures_util::task::AtomicWaker;
+use http_body_util::Either;
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     sync::{Semaphore, watch},
 };
 use tokio_util::task::TaskTracker;
 
-use super::{Answer, threads::Threads, wire};
+pub(super) use self::pulse::Pieces;
+use self::pulse::{Cut, Paced, Pulse};
+use super::{Answer, access::Session, threads::Threads, tls::Tls, wire};
 
-/// How long a connection may go without a request, and the head of one may take; at most twice as long.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of a request's head; more is 431.
 const MAX_HEAD: usize = 64 * 1024;
 
 /// What answers the requests of a listener.
 pub(super) trait Answers: Send + Sync + 'static {
-    fn answer(self: &Arc<Self>, request: Request<Incoming>) -> impl Future<Output = Answer> + Send;
+    /// Who makes a request.
+    type Visitor: Send;
+
+    /// Who makes this request, on a connection of which `session` knows what was shown before.
+    fn visitor(&self, session: &Session, request: &Request<Incoming>) -> Self::Visitor;
+
+    fn answer(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        visitor: Self::Visitor,
+    ) -> impl Future<Output = Answer> + Send;
 }
 
 /// Accepts connections until told to quit, then waits for those that are there.
 pub(super) async fn accept<A: Answers>(
     listener: TcpListener,
+    tls: Option<Tls>,
     limit: Arc<Semaphore>,
     threads: Threads<A>,
     mut quitting: watch::Receiver<bool>,
@@ -46,13 +61,13 @@ pub(super) async fn accept<A: Answers>(
     loop {
         let next = async {
             let permit = Arc::clone(&limit).acquire_owned().await.map_err(std::io::Error::other)?;
-            Ok::<_, std::io::Error>((listener.accept().await?.0, permit))
+            Ok::<_, std::io::Error>((listener.accept().await?, permit))
         };
         let accepted = tokio::select! {
             accepted = next => accepted,
             _ = quitting.wait_for(|quit| *quit) => break,
         };
-        let (stream, permit) = match accepted {
+        let ((stream, from), permit) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, most likely: others must finish first.
@@ -62,9 +77,16 @@ pub(super) async fn accept<A: Answers>(
             }
         };
         drop(stream.set_nodelay(true));
-        let (quitting, token) = (told.clone(), connections.token());
+        let (quitting, token, tls) = (told.clone(), connections.token(), tls.clone());
+        let session = Session::new(from.ip().to_canonical());
         threads.carry(stream, move |stream, answers| async move {
-            serve(stream, &answers, quitting).await;
+            match tls {
+                None => serve(stream, session, &answers, quitting).await,
+                Some(tls) => match tls.accept(stream).await {
+                    Ok(stream) => Box::pin(serve(stream, session, &answers, quitting)).await,
+                    Err(error) => tracing::debug!(%error, "a connection could not be secured"),
+                },
+            }
             drop((permit, token));
         });
     }
@@ -76,27 +98,42 @@ pub(super) async fn accept<A: Answers>(
 }
 
 /// Answers the requests of one connection, until it ends, is idle for too long, or the server stops.
-async fn serve<A: Answers>(stream: TcpStream, answers: &Arc<A>, quitting: watch::Receiver<bool>) {
-    let pulse = Pulse::default();
-    let service = service_fn(|request| {
-        pulse.beat();
-        let answer = answers.answer(request);
-        let pulse = &pulse;
+async fn serve<A: Answers>(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    session: Session,
+    answers: &Arc<A>,
+    quitting: watch::Receiver<bool>,
+) {
+    let pulse = Arc::<Pulse>::default();
+    // Moved into the service, which only this task calls.
+    let (session, beats) = (session, &pulse);
+    let service = service_fn(move |request| {
+        beats.beat();
+        let visitor = answers.visitor(&session, &request);
+        let answer = answers.answer(request, visitor);
         async move {
             let answer = answer.await;
-            pulse.beat();
-            Ok::<_, Infallible>(answer)
+            beats.beat();
+            Ok::<_, Infallible>(answer.map(|body| match body {
+                Either::Left(whole) => Either::Left(whole),
+                Either::Right(pieces) => Either::Right(pieces.on(beats)),
+            }))
         }
     });
-    let mut connection = pin!(http1().serve_connection(TokioIo::new(wire::Strict::new(stream)), service));
+    let stream = wire::Strict::new(Paced::new(stream, Arc::clone(&pulse)));
+    let mut connection = pin!(http1().serve_connection(TokioIo::new(stream), service));
     let mut end = pin!(end(&pulse, quitting));
     let (bell, mut ending) = (Bell::new(), false);
     let ended = poll_fn(|cx| {
         if !ending && bell.rang(cx) {
             match end.as_mut().poll(&mut Context::from_waker(bell.waker())) {
                 Poll::Pending => {}
-                Poll::Ready(End::Idle) => {
+                Poll::Ready(End::Cut(Cut::Idle)) => {
                     tracing::debug!("a connection is cut: it sent no request in time");
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(End::Cut(Cut::Slow)) => {
+                    tracing::debug!("a connection is cut: it does not read its answers");
                     return Poll::Ready(Ok(()));
                 }
                 Poll::Ready(End::Quit) => {
@@ -125,42 +162,14 @@ fn http1() -> http1::Builder {
 enum End {
     /// The server stops.
     Quit,
-    /// It sent no request in time.
-    Idle,
+    /// It is not used as it should be.
+    Cut(Cut),
 }
 
 async fn end(pulse: &Pulse, mut quitting: watch::Receiver<bool>) -> End {
     tokio::select! {
         _ = quitting.wait_for(|quit| *quit) => End::Quit,
-        () = pulse.stops() => End::Idle,
-    }
-}
-
-/// Tells a connection that is used from one that is held open: counts the beginnings and ends of its requests.
-///
-/// PERF: hyper's own time-out for heads sets a timer for every request; this one looks now and then.
-#[derive(Default)]
-struct Pulse {
-    /// Odd while a request is being answered. Only the connection's own task changes it.
-    beats: AtomicU64,
-}
-
-impl Pulse {
-    fn beat(&self) {
-        self.beats.store(self.beats.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-    }
-
-    /// Ends when no request was begun or ended for [`HEAD_TIMEOUT`], and none is being answered.
-    async fn stops(&self) {
-        let mut before = None;
-        loop {
-            let now = self.beats.load(Ordering::Relaxed);
-            if before == Some(now) && now.is_multiple_of(2) {
-                return;
-            }
-            before = Some(now);
-            tokio::time::sleep(HEAD_TIMEOUT).await;
-        }
+        cut = pulse.stops() => End::Cut(cut),
     }
 }
 

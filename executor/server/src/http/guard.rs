@@ -2,36 +2,39 @@
 //!
 //! Without tokens the API is open to everybody on this machine, and a browser on this machine runs pages of
 //! everybody else. Two things give such a page away: it cannot leave out `Origin`, and a name that was made to point
-//! here is in `Host`. Neither is ever needed by a program that calls the API.
+//! here is in `Host`. Neither is ever needed by a program that calls the API. Where a token is needed, the name does not
+//! matter any more: no page has one by itself.
 
 use std::net::IpAddr;
 
-use hyper::{HeaderMap, Request, header};
+use hyper::{
+    HeaderMap, Request,
+    header::{self, HeaderValue},
+};
 
+use super::cors::Cors;
 use crate::error::{Error, ErrorKind};
 
 /// The rules of one listener.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Guard {
     loopback: bool,
+    cors: Cors,
 }
 
 impl Guard {
-    pub(super) fn new(loopback: bool) -> Self {
-        Self { loopback }
+    pub(super) fn new(loopback: bool, cors: Cors) -> Self {
+        Self { loopback, cors }
     }
 
-    pub(super) fn admit<B>(self, request: &Request<B>) -> Result<(), Error> {
-        let forbidden = |why: &str| Err(Error::new(ErrorKind::Forbidden, why));
-        if request.headers().contains_key(header::ORIGIN) {
-            return forbidden("requests from web pages are refused: this one carries `Origin`");
+    /// Admits a request, with the place of the page that sends it, if one does. `closed` says that it needs a token.
+    pub(super) fn admit<B>(&self, request: &Request<B>, closed: bool) -> Result<Option<HeaderValue>, Error> {
+        let page = self.cors.admit(request.headers())?;
+        if self.loopback && !closed && !names_this_machine(request) {
+            let why = "`Host` must be an IP address or localhost: without tokens, this server is for this machine only";
+            return Err(Error::new(ErrorKind::Forbidden, why));
         }
-        if self.loopback && !names_this_machine(request) {
-            return forbidden(
-                "`Host` must be an IP address or localhost: without tokens, this server is for this machine only",
-            );
-        }
-        Ok(())
+        Ok(page)
     }
 }
 
@@ -63,13 +66,39 @@ fn is_local_name(host: &str) -> bool {
 mod tests {
     use super::*;
 
-    #[track_caller]
-    fn check(headers: &[(&str, &str)], expected: bool) {
+    fn request(headers: &[(&str, &str)]) -> Request<()> {
         let mut request = Request::get("/policy/a");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        assert_eq!(Guard::new(true).admit(&request.body(()).unwrap()).is_ok(), expected, "{headers:?}");
+        request.body(()).unwrap()
+    }
+
+    #[track_caller]
+    fn check(headers: &[(&str, &str)], expected: bool) {
+        let guard = Guard::new(true, Cors::default());
+        assert_eq!(guard.admit(&request(headers), false).is_ok(), expected, "{headers:?}");
+    }
+
+    #[test]
+    fn a_page_that_is_named_comes_in_and_no_other() {
+        let guard = Guard::new(true, Cors::new(&["https://a.example".into()]));
+        let admitted = |origins: &[&str]| {
+            let headers: Vec<_> = origins.iter().map(|origin| ("origin", *origin)).collect();
+            guard.admit(&request(&headers), true).map_err(|error| error.kind())
+        };
+        assert_eq!(admitted(&["https://a.example"]), Ok(Some(HeaderValue::from_static("https://a.example"))));
+        for origins in [&["https://a.example.evil"][..], &["null"], &["*"], &["https://a.example", "https://b.example"]]
+        {
+            assert_eq!(admitted(origins), Err(ErrorKind::Forbidden), "{origins:?}");
+        }
+        assert_eq!(admitted(&[]), Ok(None));
+    }
+
+    #[test]
+    fn with_tokens_the_name_does_not_matter() {
+        let guard = Guard::new(true, Cors::default());
+        assert!(guard.admit(&request(&[("host", "lictor.example")]), true).is_ok());
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 mod events;
 
+use std::sync::Arc;
+
 use axum::{
+    Extension,
     extract::{Request, State},
     response::Response,
 };
@@ -21,6 +24,7 @@ use super::{
     reply,
     router::{Named, Routes, answer, answer_by_status},
 };
+use crate::access::Caller;
 use crate::{error::Error, jobs::TriedOut, placement::Mode};
 
 pub(super) fn routes() -> OpenApiRouter<Routes> {
@@ -39,8 +43,18 @@ pub(super) fn routes() -> OpenApiRouter<Routes> {
     params(JobId),
     responses((status = 200, description = "The record, or why there is none", body = Answer<JobRecord>)),
 )]
-async fn read_job(State(routes): State<Routes>, Named(id): Named) -> Response {
-    answer(read(routes.app.jobs.registry(), &id).await)
+async fn read_job(
+    State(routes): State<Routes>,
+    Extension(caller): Extension<Arc<Caller>>,
+    Named(id): Named,
+) -> Response {
+    answer(
+        async {
+            routes.app.jobs.must_see(&id, &caller).await?;
+            read(routes.app.jobs.registry(), &id).await
+        }
+        .await,
+    )
 }
 
 /// Find jobs
@@ -68,8 +82,13 @@ async fn query_jobs(State(routes): State<Routes>, request: Request) -> Response 
         ByStatus,
     ),
 )]
-async fn submit_job(State(routes): State<Routes>, Named(id): Named, request: Request) -> Response {
-    answer_by_status(Box::pin(submit(&routes, Some(&id), request)).await)
+async fn submit_job(
+    State(routes): State<Routes>,
+    Extension(caller): Extension<Arc<Caller>>,
+    Named(id): Named,
+    request: Request,
+) -> Response {
+    answer_by_status(Box::pin(submit(&routes, Some(&id), &caller, request)).await)
 }
 
 /// Submit a job to any executor
@@ -85,8 +104,12 @@ async fn submit_job(State(routes): State<Routes>, Named(id): Named, request: Req
         ByStatus,
     ),
 )]
-async fn submit_job_anywhere(State(routes): State<Routes>, request: Request) -> Response {
-    answer_by_status(Box::pin(submit(&routes, None, request)).await)
+async fn submit_job_anywhere(
+    State(routes): State<Routes>,
+    Extension(caller): Extension<Arc<Caller>>,
+    request: Request,
+) -> Response {
+    answer_by_status(Box::pin(submit(&routes, None, &caller, request)).await)
 }
 
 /// Cancel a job
@@ -98,9 +121,19 @@ async fn submit_job_anywhere(State(routes): State<Routes>, request: Request) -> 
     params(JobId),
     responses((status = 200, description = "The record", body = Answer<JobRecord>), ByStatus),
 )]
-async fn cancel_job(State(routes): State<Routes>, Named(id): Named) -> Response {
-    let cancelled = routes.app.jobs.cancel(&id).await;
-    answer_by_status(cancelled.map(|record| reply::success(&Value::Object(record), &[])))
+async fn cancel_job(
+    State(routes): State<Routes>,
+    Extension(caller): Extension<Arc<Caller>>,
+    Named(id): Named,
+) -> Response {
+    answer_by_status(
+        async {
+            routes.app.jobs.must_see(&id, &caller).await?;
+            let record = routes.app.jobs.cancel(&id).await?;
+            Ok(reply::success(&Value::Object(record), &[]))
+        }
+        .await,
+    )
 }
 
 /// Watch a job
@@ -115,18 +148,26 @@ async fn cancel_job(State(routes): State<Routes>, Named(id): Named) -> Response 
         ByStatus,
     ),
 )]
-async fn watch_job(State(routes): State<Routes>, Named(id): Named) -> Response {
-    match routes.app.jobs.watch(&id).await {
+async fn watch_job(
+    State(routes): State<Routes>,
+    Extension(caller): Extension<Arc<Caller>>,
+    Named(id): Named,
+) -> Response {
+    let watch = async {
+        routes.app.jobs.must_see(&id, &caller).await?;
+        routes.app.jobs.watch(&id).await
+    };
+    match watch.await {
         Ok(watch) => reply::stream("text/event-stream", events::of(watch, routes.app.stopped())),
         Err(error) => answer_by_status(Err(error)),
     }
 }
 
-async fn submit(routes: &Routes, executor_id: Option<&str>, request: Request) -> Result<Reply, Error> {
+async fn submit(routes: &Routes, executor_id: Option<&str>, caller: &Caller, request: Request) -> Result<Reply, Error> {
     let options = Options::parse(request.uri().query(), &[])?;
     let body = body::read_value(request, routes.max_body).await?;
     let alloc = body.get("alloc").cloned();
-    let submit = Submit::parse(body)?.within(options.timeout_ms);
+    let submit = Submit::parse(body)?.within(options.timeout_ms).by(caller.id());
     let executor_id = routes.app.placement.place(executor_id, Mode::Job, alloc.as_ref()).await?.executor_id;
     let warnings = submit.warnings.clone();
     if options.dry_run {

@@ -8,7 +8,13 @@ mod schemas;
 use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
-use utoipa::OpenApi as _;
+use utoipa::{
+    OpenApi as _,
+    openapi::{
+        OpenApi,
+        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    },
+};
 use utoipa_axum::router::OpenApiRouter;
 
 pub(super) use self::{refusals::ByStatus, schemas::*};
@@ -30,9 +36,20 @@ use super::router::{self, Routes};
 )]
 struct Begin;
 
+/// Says how a caller shows who it is, which a server without tokens does not ask for.
+fn secure(document: &mut OpenApi) {
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("A token made by `lictor token create`. A server that never had one needs none."));
+    document.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(bearer.build()));
+    document.security = Some(vec![SecurityRequirement::default(), SecurityRequirement::new("token", [""; 0])]);
+}
+
 /// An empty router with what the document begins with.
 pub(super) fn begin() -> OpenApiRouter<Routes> {
-    OpenApiRouter::with_openapi(Begin::openapi())
+    let mut document = Begin::openapi();
+    secure(&mut document);
+    OpenApiRouter::with_openapi(document)
 }
 
 pub(super) fn routes() -> OpenApiRouter<Routes> {

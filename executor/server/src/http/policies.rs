@@ -1,6 +1,9 @@
 //! The routes of the registry of policies.
 
+use std::sync::Arc;
+
 use axum::{
+    Extension,
     extract::{Request, State},
     http::HeaderMap,
     response::Response,
@@ -14,6 +17,7 @@ use super::{
     registry, reply,
     router::{Named, Routes, answer},
 };
+use crate::access::Caller;
 
 pub(super) fn routes() -> OpenApiRouter<Routes> {
     OpenApiRouter::default().routes(routes!(create)).routes(routes!(query)).routes(routes!(read, update, remove))
@@ -35,11 +39,11 @@ const CREATED: &str = "{$request.body#/name}:{$request.body#/version}-{$request.
         ("delete" = (operation_id = "delete_policy", parameters(("policy_rule_uri" = CREATED)))),
     ))),
 )]
-async fn create(State(routes): State<Routes>, request: Request) -> Response {
+async fn create(State(routes): State<Routes>, Extension(caller): Extension<Arc<Caller>>, request: Request) -> Response {
     answer(
         async {
             let record = body::read_value(request, routes.max_body).await?;
-            let warnings = routes.app.policies.create(record).await?;
+            let warnings = routes.app.policies.create(record, caller.role).await?;
             Ok(reply::success(&json!("Policy created successfully."), &warnings))
         }
         .await,
@@ -72,11 +76,16 @@ async fn read(State(routes): State<Routes>, Named(uri): Named, headers: HeaderMa
     request_body = Change<PolicyBody>,
     responses((status = 200, description = "Whether it was changed", body = Answer<String>)),
 )]
-async fn update(State(routes): State<Routes>, Named(uri): Named, request: Request) -> Response {
+async fn update(
+    State(routes): State<Routes>,
+    Extension(caller): Extension<Arc<Caller>>,
+    Named(uri): Named,
+    request: Request,
+) -> Response {
     answer(
         async {
             let change = body::read_value(request, routes.max_body).await?;
-            let warnings = routes.app.policies.update(&uri, change).await?;
+            let warnings = routes.app.policies.update(&uri, change, caller.role).await?;
             Ok(reply::success(&json!("Policy updated successfully."), &warnings))
         }
         .await,

@@ -34,6 +34,7 @@ fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::Busy => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::NotAvailable => StatusCode::NOT_IMPLEMENTED,
+        ErrorKind::Unauthorized => StatusCode::UNAUTHORIZED,
         ErrorKind::Forbidden => StatusCode::FORBIDDEN,
         ErrorKind::Load(LoadCode::CodeUnreachable) | ErrorKind::Unreachable | ErrorKind::Upstream => {
             StatusCode::BAD_GATEWAY
@@ -108,6 +109,10 @@ pub(super) fn refusal_with(error: &Error, more: &[(&str, String)]) -> Reply {
 
 fn refused(error: &Error, status: StatusCode, body: String) -> Reply {
     let mut reply = with_status(status, body);
+    reply.extensions_mut().insert(Refused(error.kind().code()));
+    if error.kind() == ErrorKind::Unauthorized {
+        reply.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+    }
     if matches!(error.kind(), ErrorKind::Busy | ErrorKind::ShuttingDown) {
         reply.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
     }
@@ -261,6 +266,15 @@ fn failed(body: Value, failure: Option<Value>, beside: &Beside<'_>) -> String {
     whole.extend(failure.map(|failure| ("failure".to_owned(), failure)));
     whole.extend(beside.members().map(|(name, value)| (name.to_owned(), value)));
     Value::Object(whole).to_string()
+}
+
+/// Marks an answer that is a refusal, with its code.
+#[derive(Clone, Copy)]
+struct Refused(&'static str);
+
+/// The code of the refusal, if the answer is one.
+pub(super) fn refused_as(response: &axum::response::Response) -> Option<&'static str> {
+    response.extensions().get::<Refused>().map(|refused| refused.0)
 }
 
 /// Marks an answer that is sent piece by piece.

@@ -24,8 +24,8 @@ use serde::de::DeserializeOwned;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    Reply, assets, batch, elsewhere, execute, executors, functions, graphs, jobs, openapi, peer, policies, reply,
-    shadows,
+    Reply, access, assets, batch, elsewhere, execute, executors, functions, graphs, jobs, openapi, peer, policies,
+    reply, shadows,
 };
 use crate::{
     app::App,
@@ -48,6 +48,8 @@ pub(super) fn router(app: App, max_body: usize) -> Router {
         router = router.route_layer(from_fn_with_state(system.clone(), elsewhere::refuse));
     }
     router = router.route_layer(from_fn_with_state(app.clone(), peer::refuse_circles));
+    // The last one is the first that a request meets.
+    router = router.route_layer(from_fn_with_state(app.clone(), access::check));
     router.fallback(no_route).method_not_allowed_fallback(no_method).with_state(Routes { app, max_body })
 }
 

@@ -61,7 +61,7 @@ pub(super) enum Row {
 #[derive(Clone, Copy)]
 pub(super) enum Arg<'a> {
     Text(Option<&'a str>),
-    Int(i64),
+    Int(Option<i64>),
     Bytes(&'a [u8]),
 }
 
@@ -83,9 +83,15 @@ impl<'a> From<Option<&'a str>> for Arg<'a> {
     }
 }
 
+impl From<Option<i64>> for Arg<'_> {
+    fn from(n: Option<i64>) -> Self {
+        Self::Int(n)
+    }
+}
+
 impl From<i64> for Arg<'_> {
     fn from(n: i64) -> Self {
-        Self::Int(n)
+        Self::Int(Some(n))
     }
 }
 
@@ -223,7 +229,7 @@ fn query<'q, DB: Database>(sql: &str, args: &[Arg<'q>]) -> Query<'q, DB, DB::Arg
 where
     DB::Arguments: IntoArguments<DB>,
     Option<&'q str>: Encode<'q, DB> + Type<DB>,
-    i64: Encode<'q, DB> + Type<DB>,
+    Option<i64>: Encode<'q, DB> + Type<DB>,
     &'q [u8]: Encode<'q, DB> + Type<DB>,
 {
     // Every text comes from this module's own sources; what users send is in `args`.
@@ -376,6 +382,11 @@ impl Row {
 
     /// A number.
     pub(super) fn int(&self, idx: usize) -> Result<i64, Error> {
+        self.get(idx)
+    }
+
+    /// A number that may be absent.
+    pub(super) fn maybe_int(&self, idx: usize) -> Result<Option<i64>, Error> {
         self.get(idx)
     }
 

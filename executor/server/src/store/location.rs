@@ -2,6 +2,8 @@
 
 use std::{
     fmt,
+    fs::DirBuilder,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     str::FromStr as _,
 };
@@ -35,6 +37,11 @@ pub enum Location {
     Server(Server),
 }
 
+/// Makes a folder that nobody else may look into, unless it is there.
+pub fn private_folder(path: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
 /// A database of a PostgreSQL server. Shows no password.
 #[derive(Clone)]
 pub struct Server {
@@ -48,6 +55,16 @@ impl fmt::Debug for Server {
 }
 
 impl Location {
+    /// Makes the folder that the database is in, if that is ours to make.
+    pub fn make_folder(&self) -> Result<(), String> {
+        let folder = match self {
+            Self::File(path) => path.parent(),
+            Self::Server(_) => None,
+        };
+        let failed = |folder: &Path, error| format!("the folder `{}` cannot be made: {error}", folder.display());
+        folder.map_or(Ok(()), |folder| private_folder(folder).map_err(|error| failed(folder, error)))
+    }
+
     /// Reads `sqlite:PATH` or `postgres://…`; without any, it is a file in the data directory.
     pub fn parse(url: Option<&str>, data_dir: &Path) -> Result<Self, String> {
         let Some(url) = url else { return Ok(Self::File(data_dir.join("lictor.db"))) };

@@ -22,7 +22,7 @@ struct Migration {
     index: bool,
 }
 
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration {
         sqlite: "
             CREATE TABLE policies (
@@ -166,6 +166,22 @@ const MIGRATIONS: [Migration; 5] = [
                 policy_rule_uri {text} PRIMARY KEY NOT NULL,
                 id {text} UNIQUE NOT NULL,
                 document {text} NOT NULL
+            ) {clustered};",
+        index: false,
+    },
+    Migration {
+        sqlite: "",
+        postgres: "",
+        // A row that was revoked stays: a server that ever had a token does not open by itself.
+        both: "
+            CREATE TABLE tokens (
+                id {text} PRIMARY KEY NOT NULL,
+                name {text} NOT NULL,
+                role {text} NOT NULL,
+                digest {text} UNIQUE NOT NULL,
+                created_at_ms {int} NOT NULL,
+                expires_at_ms {int},
+                revoked_at_ms {int}
             ) {clustered};",
         index: false,
     },

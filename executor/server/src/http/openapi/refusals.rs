@@ -56,9 +56,11 @@ enum Of {
 }
 
 #[rustfmt::skip]
-const REFUSALS: [Refusal; 7] = [
+const REFUSALS: [Refusal; 9] = [
     Refusal { of: Of::Asking, status: "400", name: "BadRequest", description: "The body is not JSON, or nested too deeply, or the path cannot be decoded" },
-    Refusal { of: Of::Any, status: "403", name: "Forbidden", description: "The request comes from a web page, or under a name that is not this machine's" },
+    Refusal { of: Of::Any, status: "401", name: "Unauthorized", description: "The server has tokens, and the request shows none that is good" },
+    Refusal { of: Of::Any, status: "403", name: "Forbidden", description: "The role of the token does not suffice, or the request comes from a web page, or without tokens under a name that is not this machine's" },
+    Refusal { of: Of::Any, status: "429", name: "TooMany", description: "The caller has as many requests at the same time, or sent as many within a second, as one may" },
     Refusal { of: Of::WithBody, status: "408", name: "TooSlow", description: "The body did not come in time" },
     Refusal { of: Of::WithBody, status: "413", name: "TooLarge", description: "The body is larger than is read" },
     Refusal { of: Of::WithBody, status: "415", name: "MediaType", description: "The body is of another media type than is read here, or encoded" },
@@ -108,7 +110,7 @@ impl Refusal {
         let response = ResponseBuilder::new().description(self.description).content("application/json", content);
         let seconds = ObjectBuilder::new().schema_type(Type::Integer).description(Some("Seconds to wait"));
         match self.status {
-            "503" => response.header("Retry-After", Header::new(seconds.build())).build(),
+            "429" | "503" => response.header("Retry-After", Header::new(seconds.build())).build(),
             _ => response.build(),
         }
     }

@@ -1,6 +1,9 @@
 //! Whether something fits, and what is done only if it does: on this executor, and by a system on another one.
 
+use std::sync::Arc;
+
 use axum::{
+    Extension,
     extract::{Request, State},
     http::StatusCode,
     response::Response,
@@ -23,6 +26,7 @@ use super::{
     },
     create_it, deploy_it, deployed, read_job, says, told_twice,
 };
+use crate::access::Caller;
 use crate::{error::Error, executors::Target, functions::Deployed};
 
 const DEPLOYMENT: &str = "deployment";
@@ -160,10 +164,16 @@ async fn deploy_if_it_fits(State(routes): State<Routes>, Named(id): Named, reque
     request_body = JobHereBody,
     responses((status = 200, description = "It is stored and will run, or does not fit", body = DoneThereIfItFits), ByStatus),
 )]
-async fn submit_job_if_it_fits(State(routes): State<Routes>, Named(id): Named, request: Request) -> Response {
+async fn submit_job_if_it_fits(
+    State(routes): State<Routes>,
+    Extension(caller): Extension<Arc<Caller>>,
+    Named(id): Named,
+    request: Request,
+) -> Response {
     answer_by_status(
         async {
-            let (job_id, mut submit) = read_job(body::read_value(request, routes.max_body).await?)?;
+            let (job_id, submit) = read_job(body::read_value(request, routes.max_body).await?)?;
+            let mut submit = submit.by(caller.id());
             let estimate = estimate_at(&routes, &id, &submit.policy_rule_uri, JOB).await?;
             if let Some(refused) = lacking(&estimate) {
                 return Ok(refused);
