@@ -224,7 +224,6 @@ impl Job {
             ("timeout_ms", json!(timeout_ms)),
             ("ttl_seconds_after_finished", json!(self.ttl)),
             ("attempts", json!(self.attempts)),
-            ("submitted_by", json!(self.submit.submitted_by)),
             ("submitted_at", time(self.submitted_at)),
             ("started_at", time(self.started_at)),
             ("finished_at", time(self.finished_at)),
@@ -233,7 +232,9 @@ impl Job {
             ("message", json!(trouble.map(|trouble| &trouble.message))),
             ("usage", self.usage.clone()),
         ];
-        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        // Where no token is needed, there is nothing to say.
+        let submitted_by = self.submit.submitted_by.as_ref().map(|token| ("submitted_by", json!(token)));
+        fields.into_iter().chain(submitted_by).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// Reads a record. Either of the two fields that hold the policy's uri will do.

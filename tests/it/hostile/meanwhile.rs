@@ -273,3 +273,22 @@ fn the_servers_log_stays_one_object_a_line() {
     }
     assert!(!log.contains('\u{1b}') && !log.contains('\0'));
 }
+
+// attack 19: who takes the compiler over finds nothing to open there.
+#[test]
+fn the_process_that_compiles_can_open_nothing() {
+    let mut child = std::process::Command::new(lictor_tests::binary());
+    child.arg("compile-component").stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
+    let mut child = child.spawn().unwrap();
+    // It waits for the component.
+    eventually("its limits", || {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+        let of = |name: &str| {
+            limits.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
+        };
+        let found: [Option<u64>; 3] = ["Max open files", "Max file size", "Max core file size"].map(of);
+        if found == [Some(3), Some(0), Some(0)] { Ok(()) } else { Err(limits) }
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

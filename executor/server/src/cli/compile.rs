@@ -1,13 +1,14 @@
 //! `lictor compile-component`: the child process that compiles. Sees one component and nothing else.
 //!
 //! It puts itself under limits of memory and processor time before it reads a byte, so a component that is made to
-//! exhaust the compiler exhausts only this process.
+//! exhaust the compiler exhausts only this process. One that takes the compiler over finds no file, no socket and no
+//! secret: nothing can be opened any more, and the environment is empty.
 
 use std::io::{Read as _, Write as _};
 
 use clap::Args;
 use lictor_sandbox::{Bounds, Compiler, Facts};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 
 use super::Failure;
 
@@ -15,6 +16,8 @@ use super::Failure;
 const MEMORY: u64 = 6 << 30;
 /// Processor seconds.
 const SECONDS: u64 = 120;
+/// Descriptors: the three pipes that it was started with.
+const OPEN: u64 = 3;
 
 /// Compile a component from standard input to standard output.
 #[derive(Args)]
@@ -29,6 +32,10 @@ impl CompileComponent {
         limit(Resource::As, MEMORY)?;
         limit(Resource::Cpu, SECONDS)?;
         limit(Resource::Core, 0)?;
+        limit(Resource::Fsize, 0)?;
+        limit(Resource::Nofile, OPEN)?;
+        // Nobody reads what it compiles once the server is gone.
+        set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| internal(std::io::Error::from(error)))?;
         let mut component = Vec::new();
         let bounds = Bounds::default();
         std::io::stdin().take(bounds.bytes as u64 + 1).read_to_end(&mut component).map_err(internal)?;

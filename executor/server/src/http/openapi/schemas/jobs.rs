@@ -66,8 +66,8 @@ pub(in crate::http) struct JobRecord {
     ttl_seconds_after_finished: u64,
     /// How often it was begun.
     attempts: u64,
-    /// The id of the token that it was submitted with, if one was needed.
-    #[schema(required = true)]
+    /// The id of the token that it was submitted with; absent where none was needed.
+    #[schema(required = false, nullable = false)]
     submitted_by: Option<String>,
     #[schema(required = true)]
     submitted_at: Option<String>,
