@@ -34,7 +34,8 @@ impl CompileComponent {
         limit(Resource::Core, 0)?;
         limit(Resource::Fsize, 0)?;
         limit(Resource::Nofile, OPEN)?;
-        // Nobody reads what it compiles once the server is gone.
+        // Nobody reads what it compiles once the server is gone; or rather the thread that started it, which is one of the
+        // runtime's and lasts as long.
         set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| internal(std::io::Error::from(error)))?;
         let mut component = Vec::new();
         let bounds = Bounds::default();
