@@ -113,6 +113,7 @@ fn the_seeds_upload_is_kept_and_can_be_repeated() {
     assert!(server.get(&format!("/asset-object/{id}")).body == bytes, "is there after kill -9");
 }
 
+// attack 83
 #[test]
 fn a_form_that_is_wrong_says_how() {
     let server = TestServer::start();
@@ -171,6 +172,7 @@ fn a_form_that_is_wrong_says_how() {
     assert_eq!(server.post("/assets", &json!({})).data(), json!([]), "nothing was kept");
 }
 
+// attack 83
 #[test]
 fn a_file_beyond_the_bound_is_refused_and_one_within_is_not() {
     let server = TestServer::builder().config("max_asset_mb = 1").start();

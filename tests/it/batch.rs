@@ -68,6 +68,7 @@ fn at_the_same_time() -> usize {
     available_parallelism().unwrap().get() * 2
 }
 
+// attack 63: odd numbers and keys that stand twice, inside of an input.
 #[test]
 fn each_input_is_answered_in_its_place_as_a_call_of_its_own_would_be() {
     let server = TestServer::start();
@@ -215,6 +216,7 @@ fn what_is_too_much_for_one_document_is_left_out_and_comes_in_lines() {
     assert_eq!(reply.lines().filter(|line| line.starts_with(r#"{"success":true"#)).count(), 6);
 }
 
+// attack 74
 #[test]
 fn a_batch_ends_with_the_server_and_says_so() {
     for accept in ["application/json", LINES.1] {
@@ -299,6 +301,7 @@ fn a_dry_run_answers_and_leaves_nothing_behind() {
     assert_ne!(counted(&server), before);
 }
 
+// attack 81: and so of a candidate, whose calls are dry runs.
 #[test]
 fn a_dry_run_sends_only_requests_that_change_nothing() {
     let web = CodeServer::start();

@@ -1,5 +1,9 @@
 //! What a policy may reach: nothing but what it was granted, and what is linked for a language's library is empty.
 
+mod addresses;
+mod inspect;
+mod offered;
+
 use lictor_model::StopKind;
 use lictor_sandbox::{OpenError, RefusalCode};
 use lictor_tests::{
@@ -101,6 +105,7 @@ async fn http_that_is_not_granted_is_denied_and_the_log_names_the_grant() {
     }
 }
 
+// attack 93
 /// An authority is not a place to hide a path or credentials in.
 #[tokio::test]
 async fn an_authority_that_says_more_than_a_host_is_refused() {
@@ -261,6 +266,7 @@ async fn exit_is_an_outcome() {
     }
 }
 
+// attack 31: the context.
 #[tokio::test]
 async fn the_context_can_be_withheld() {
     let cell = Cell::of(&Guest::named("context")).grant(&json!({"context": false}));
@@ -271,6 +277,7 @@ async fn the_context_can_be_withheld() {
     assert!(cell.heard.messages().concat().contains("`capabilities.context`"));
 }
 
+// attack 31: a function of a host application.
 #[tokio::test]
 async fn host_functions_are_denied_by_name() {
     let guest = Guest::new(

@@ -199,6 +199,7 @@ fn eval_tells_usage_on_standard_error() {
     assert!(output.stderr.contains("peak_memory_bytes"), "{}", output.stderr);
 }
 
+// attack 92
 #[test]
 fn what_a_policy_says_cannot_steer_a_terminal() {
     // ESC and a bidirectional override inside its answer: the same JSON, written out.

@@ -18,6 +18,7 @@ fn assert_envelope(reply: &Reply, status: u16, code: &str, what: &str) {
     assert_eq!(reply.header("content-type"), Some("application/json"), "{what}");
 }
 
+// attack 63
 #[test]
 fn a_body_that_is_no_document_is_refused_on_every_route() {
     let server = TestServer::start();
@@ -47,6 +48,7 @@ fn a_body_that_is_no_document_is_refused_on_every_route() {
     server.assert_serving();
 }
 
+// attack 63
 #[test]
 fn the_deepest_document_that_is_read_is_read_everywhere() {
     let server = TestServer::start();
@@ -93,6 +95,7 @@ fn a_route_that_is_not_there_and_a_method_that_is_not_its_own() {
     assert_eq!((head.status, head.body.len()), (200, 0));
 }
 
+// attack 66
 #[test]
 fn paths_that_play_tricks_reach_nothing() {
     let server = TestServer::start();
@@ -138,6 +141,7 @@ fn paths_that_play_tricks_reach_nothing() {
     server.assert_serving();
 }
 
+// attack 65
 #[test]
 fn a_body_of_another_media_type_is_refused() {
     let server = TestServer::start();
@@ -171,6 +175,7 @@ fn a_body_of_another_media_type_is_refused() {
     }
 }
 
+// attack 59
 #[test]
 fn a_body_over_the_limit_is_refused_without_being_read() {
     let server = TestServer::builder().config("max_body_kb = 1").start();
@@ -202,6 +207,7 @@ fn a_body_over_the_limit_is_refused_without_being_read() {
     server.assert_serving();
 }
 
+// attack 68: pages in a browser.
 #[test]
 fn web_pages_and_names_that_were_made_to_point_here_are_refused() {
     let server = TestServer::start();
@@ -238,6 +244,7 @@ fn web_pages_and_names_that_were_made_to_point_here_are_refused() {
     assert!(!server.get("/policy/a:1-b").headers.iter().any(|(name, _)| name.starts_with("access-control")));
 }
 
+// attack 59
 #[test]
 fn heads_without_measure_are_refused() {
     let server = TestServer::start();
@@ -261,6 +268,7 @@ fn heads_without_measure_are_refused() {
     server.assert_serving();
 }
 
+// attack 60
 #[test]
 fn requests_that_could_mean_two_things_are_refused_and_the_connection_closed() {
     let server = TestServer::start();
@@ -340,6 +348,7 @@ fn a_client_that_goes_away_in_the_middle_harms_nobody() {
     server.assert_serving();
 }
 
+// attack 62
 #[test]
 fn idle_connections_take_no_health_away() {
     let server = TestServer::builder().config("max_connections = 4").start();
@@ -387,6 +396,7 @@ fn metrics(admin: &Client) -> Vec<(String, f64)> {
     text.lines().filter(|text| !text.starts_with('#')).map(line).collect()
 }
 
+// attack 76
 #[test]
 fn metrics_count_what_happened_under_labels_of_ours() {
     let server = TestServer::start();
@@ -424,6 +434,7 @@ fn metrics_count_what_happened_under_labels_of_ours() {
     assert!(!after.iter().any(|series| series.contains("zanzibar")), "{after:?}");
 }
 
+// attack 77
 #[test]
 fn headers_of_a_request_forge_no_log_lines() {
     let server = TestServer::builder().config("log = \"debug\"\nlog_format = \"json\"").start();

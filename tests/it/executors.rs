@@ -299,6 +299,7 @@ fn the_context_of_a_policy_is_kept_where_it_runs() {
     assert_eq!(call(&remote, "remote", "", &uri, &json!("g key")).data(), "there");
 }
 
+// attack 86
 #[test]
 fn a_wrong_host_is_noticed_and_no_call_goes_round_in_a_circle() {
     let (system, remote) = pair();
@@ -424,6 +425,7 @@ fn an_executor_of_a_system_has_no_registries() {
     assert!(refused.stderr.contains("`system` and `store`"), "{refused:?}");
 }
 
+// attack 87
 #[test]
 fn an_executor_of_the_original_is_understood() {
     let web = CodeServer::start();
@@ -482,6 +484,7 @@ fn an_executor_of_the_original_is_understood() {
     assert_eq!((header("x-lictor-executor"), header("x-lictor-via")), (Some("old"), Some("executor-001")));
 }
 
+// attack 87
 #[test]
 fn an_executor_that_does_not_answer_is_given_up_in_time() {
     let web = CodeServer::start();
@@ -574,6 +577,7 @@ fn heartbeats_say_how_an_executor_is_and_when_it_is_gone() {
     status("healthy");
 }
 
+// attack 84
 #[test]
 fn a_heartbeat_that_is_wrong_is_refused() {
     let server = TestServer::start();
@@ -643,6 +647,7 @@ fn the_limit_of_another_executor_bounds_what_is_passed_on_to_it() {
     assert_eq!(web.seen().len(), 1, "what had to wait was never sent");
 }
 
+// attack 75
 #[test]
 fn infrastructure_is_checked_and_nothing_of_it_is_kept() {
     let server = TestServer::builder().env("LICTOR_LOG", "trace").start();

@@ -165,6 +165,7 @@ async fn what_is_left_behind_is_noticed_where_it_stays() {
     }
 }
 
+// attack 90
 #[tokio::test]
 async fn a_stateless_call_finds_what_a_new_instance_begins_with() {
     // Four instances at most: each call gets a slot that others used before.
@@ -192,6 +193,7 @@ async fn a_stateless_call_finds_what_a_new_instance_begins_with() {
     }
 }
 
+// attack 90
 #[tokio::test]
 async fn also_after_calls_that_ended_badly() {
     let sandbox = sandbox(4);

@@ -209,6 +209,7 @@ fn a_node_that_cannot_be_run_is_a_refusal_that_names_it() {
     assert_eq!(outcomes(&body), "a:skipped goes:skipped", "nothing runs where one of them is missing");
 }
 
+// attack 71
 #[test]
 fn the_time_of_a_graph_is_over_for_all_its_nodes() {
     let server = with_diamond();

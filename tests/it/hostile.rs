@@ -1,10 +1,16 @@
 //! What a hostile policy tries once it runs, and the outcome that it meets. Section A and B of the list of attacks.
 //!
 //! Most of it needs no server: `sandbox::run` is the one door. What is claimed of the others, that they are answered
-//! meanwhile, is asked of the real server in `meanwhile`; what is refused before it runs is in `refused`.
+//! meanwhile, is asked of the real server in `meanwhile`; what is refused before it runs is in `refused`, and what a
+//! component does before it is called in `starts`. What hostile clients, documents and disks try is in the other ones.
 
+mod answers;
+mod clients;
+mod disk;
 mod meanwhile;
+mod patterns;
 mod refused;
+mod starts;
 
 use std::{
     future::Future as _,
@@ -508,6 +514,7 @@ async fn utf_16_is_read_as_what_it_says() {
     stopped(&Cell::of(&guest.utf16()).eval("{}").await, StopKind::BadOutput);
 }
 
+// attack 88
 /// What a component hands over at addresses that do not exist is refused, never read.
 #[tokio::test]
 async fn an_answer_at_no_address_is_bad_output() {
@@ -523,6 +530,7 @@ async fn an_answer_at_no_address_is_bad_output() {
     }
 }
 
+// attack 88
 /// An allocator that lies about where it put the arguments.
 #[tokio::test]
 async fn arguments_are_written_only_into_the_guests_memory() {
@@ -559,6 +567,7 @@ async fn a_slot_that_is_used_again_is_zeros() {
     }
 }
 
+// attack 89
 /// The door has a short way for stateless calls: a guest must not be able to tell, nor to use it.
 #[tokio::test]
 async fn a_stateless_call_has_the_outcome_of_a_resident_one() {
@@ -598,6 +607,7 @@ async fn a_stateless_call_has_the_outcome_of_a_resident_one() {
     }
 }
 
+// attack 89
 /// And uses the same fuel.
 #[tokio::test]
 async fn a_stateless_call_uses_the_fuel_of_a_resident_one() {
@@ -614,6 +624,7 @@ async fn a_stateless_call_uses_the_fuel_of_a_resident_one() {
     }
 }
 
+// attack 100
 /// More calls at once than there are instances: the rest is told that it is busy, and nothing is lost.
 #[tokio::test]
 async fn a_pool_that_is_used_up_is_busy_and_recovers() {

@@ -321,6 +321,7 @@ fn so_many_run_at_the_same_time_and_the_rest_waits_its_turn() {
     assert_eq!(running(), 1);
 }
 
+// attack 72
 #[test]
 fn so_many_may_wait() {
     let server = TestServer::builder().config("max_jobs = 1\nmax_queued_jobs = 3").start();
@@ -336,6 +337,7 @@ fn so_many_may_wait() {
     });
 }
 
+// attack 72
 #[test]
 fn a_job_is_cancelled_before_it_runs_and_while_it_runs() {
     let server = TestServer::builder().config("max_jobs = 1").start();
@@ -364,6 +366,7 @@ fn a_job_is_cancelled_before_it_runs_and_while_it_runs() {
     assert!(unknown.text().contains("Job with ID 'none' not found."), "{}", unknown.text());
 }
 
+// attack 72
 #[test]
 fn of_a_cancellation_and_an_end_exactly_one_wins() {
     let server = TestServer::start();

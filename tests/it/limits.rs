@@ -240,6 +240,7 @@ fn usage_is_reported_when_it_is_asked_for() {
     assert!(usage["wall_us"].as_u64().is_some_and(|us| 0 < us), "{usage}");
 }
 
+// attack 101
 /// What a record asks for above the ceiling is cut to it, and its author is told.
 #[test]
 fn the_servers_ceiling_cuts_what_a_record_asks_for() {
@@ -269,6 +270,7 @@ fn the_servers_ceiling_cuts_what_a_record_asks_for() {
     assert_eq!(warnings.as_array().map(Vec::len), Some(5), "{warnings}");
 }
 
+// attack 101
 #[test]
 fn the_servers_ceiling_cuts_the_timeout() {
     let server = TestServer::builder().config("[ceiling]\ntimeout_ms = 50\n").start();

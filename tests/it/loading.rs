@@ -57,6 +57,7 @@ fn every_package_is_read_from_files_and_from_the_web() {
     }
 }
 
+// attack 53
 #[test]
 fn loopback_is_not_fetched_from_unless_it_was_admitted() {
     let web = CodeServer::start();
@@ -93,6 +94,7 @@ fn files_are_read_below_admitted_folders_only() {
     assert_eq!(there.replace("/etc/passwd", ""), not_there.replace("/etc/no-such", ""));
 }
 
+// attack 51
 #[test]
 fn a_digest_is_that_of_the_file_and_is_kept_to() {
     let server = TestServer::start();
@@ -111,6 +113,7 @@ fn a_digest_is_that_of_the_file_and_is_kept_to() {
     server.assert_serving();
 }
 
+// attack 51
 #[test]
 fn what_does_not_match_its_digest_is_not_kept() {
     let server = TestServer::start();
@@ -121,6 +124,7 @@ fn what_does_not_match_its_digest_is_not_kept() {
     assert_eq!(files_in(&server.data_dir().join("cache/artifacts")).len(), 0);
 }
 
+// attacks 44, 46, 49: all the way through the server.
 #[test]
 fn an_archive_that_no_honest_tool_makes_is_refused_whole() {
     let server = TestServer::start();
@@ -157,6 +161,7 @@ fn an_archive_that_no_honest_tool_makes_is_refused_whole() {
     server.assert_serving();
 }
 
+// attacks 40, 56
 #[test]
 fn what_is_no_component_is_told_so() {
     let server = TestServer::start();
@@ -246,6 +251,7 @@ fn what_this_version_cannot_run_is_stored_and_says_so() {
     assert!(said.contains("policy.zip"), "{said}");
 }
 
+// attack 53
 #[test]
 fn the_web_may_redirect_but_not_anywhere() {
     let web = CodeServer::start();
@@ -267,6 +273,7 @@ fn the_web_may_redirect_but_not_anywhere() {
     server.assert_serving();
 }
 
+// attacks 50, 53
 #[test]
 fn a_web_server_that_misbehaves_is_unreachable() {
     let web = CodeServer::start();
@@ -331,6 +338,7 @@ fn a_package_that_was_mended_is_loaded_by_sending_its_record_again() {
     assert_eq!(server.execute(&uri, &json!(null)).data(), 7);
 }
 
+// attacks 51, 52
 #[test]
 fn bytes_that_change_at_their_source_change_nothing_that_runs() {
     let web = CodeServer::start();
@@ -372,6 +380,7 @@ fn a_restart_needs_no_source() {
     assert_eq!(server.execute(&uri, &json!(null)).data(), 7);
 }
 
+// attacks 56, 58
 #[test]
 fn a_file_of_the_cache_that_was_changed_is_made_again() {
     let server = TestServer::start();
@@ -412,6 +421,7 @@ fn a_file_of_the_cache_that_was_changed_is_made_again() {
     }
 }
 
+// attack 56
 #[test]
 fn a_cache_of_another_key_is_not_trusted() {
     let server = TestServer::start();
@@ -423,6 +433,7 @@ fn a_cache_of_another_key_is_not_trusted() {
     assert!(server.log().contains("a file in the cache is not used"), "{}", server.log());
 }
 
+// attack 56
 #[test]
 fn what_is_kept_is_its_owners_alone() {
     let server = TestServer::start();
@@ -432,6 +443,7 @@ fn what_is_kept_is_its_owners_alone() {
     }
 }
 
+// attack 57
 #[test]
 fn a_cache_that_cannot_be_written_only_costs_time() {
     let server = TestServer::start();

@@ -13,6 +13,8 @@
 mod access;
 /// The assets registry, `push` and `pull`.
 mod assets;
+/// The list of attacks, and that each has a test.
+mod attacks;
 /// Many inputs for one policy, and runs that leave nothing behind.
 mod batch;
 /// What a policy may reach: grants, addresses, and what is linked and empty.

@@ -251,6 +251,7 @@ fn its_own_api_answers_as_that_of_the_original() {
     assert_eq!(again.json()["error"], again.json()["message"]);
 }
 
+// attack 86
 #[test]
 fn a_question_for_somebody_else_is_noticed_and_none_goes_in_a_circle() {
     let server = TestServer::builder().allow_loopback().start();

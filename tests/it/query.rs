@@ -107,6 +107,7 @@ fn every_operator_of_a_filter_finds_what_it_says() {
     }
 }
 
+// attack 67
 #[test]
 fn a_filter_that_makes_no_sense_is_refused_by_what_is_wrong_with_it() {
     let server = four_graphs();

@@ -365,6 +365,7 @@ fn updates_and_deletes_survive_kill_9() {
     assert_eq!(server.get(&format!("/policy/{gone}")).refusal(), (200, "not_found".into()));
 }
 
+// attack 58
 #[test]
 fn a_load_that_was_cut_off_is_taken_up_again() {
     let server = TestServer::start();
@@ -424,6 +425,7 @@ fn updates_at_the_same_time_are_all_applied() {
     }
 }
 
+// attack 73
 #[test]
 fn a_call_during_updates_and_deletes_sees_exactly_one_version() {
     let server = TestServer::start();

@@ -67,6 +67,7 @@ fn the_seeds_record_is_silent_for_good_input_and_warns_of_bad() {
     assert!(!server.log().contains("not an ip"), "the log quotes what a call brought");
 }
 
+// attack 29
 #[test]
 fn each_mode_does_what_it_says_to_every_violation() {
     let server = TestServer::start();
@@ -103,6 +104,7 @@ fn each_mode_does_what_it_says_to_every_violation() {
     }
 }
 
+// attack 29
 #[test]
 fn under_enforce_nothing_of_the_policy_runs_for_bad_input_and_a_bad_answer_is_withheld() {
     let server = TestServer::start();

@@ -87,6 +87,7 @@ fn a_candidate_that_answers_the_same_agrees_and_one_that_does_not_is_shown() {
     assert_eq!(counts(&set(&server, &uri, &json!({"candidate": other})).data()), [0; 5]);
 }
 
+// attack 81
 #[test]
 fn what_goes_wrong_in_a_candidate_is_told_and_changes_no_answer() {
     let server = TestServer::start();
@@ -133,6 +134,7 @@ fn two_that_fail_alike_agree() {
     }
 }
 
+// attack 81
 #[test]
 fn a_candidate_sees_the_context_that_the_call_began_with_and_leaves_no_trace() {
     let server = TestServer::start();
@@ -179,6 +181,7 @@ fn a_candidate_only_reads_from_the_world() {
     assert_eq!(web.hits("/list"), 2);
 }
 
+// attack 81
 /// The candidate waits for its answer; the caller has had its own long before.
 #[test]
 fn nobody_waits_for_a_candidate() {
@@ -210,6 +213,7 @@ fn nobody_waits_for_a_candidate() {
     counted(&server, &uri, [compared, 0, compared, 0, dropped]);
 }
 
+// attack 81
 #[test]
 fn a_candidate_that_never_answers_holds_up_no_other_and_is_let_go_with_what_it_was_asked() {
     let server = TestServer::start();

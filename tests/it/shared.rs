@@ -361,6 +361,7 @@ fn connections_that_the_database_closes_are_made_again() {
     assert!(Builder::beside(&one).try_start().is_err());
 }
 
+// attack 98
 #[test]
 fn the_databases_password_is_in_no_log_and_no_answer() {
     let server = TestServer::on_postgres().config("log = \"debug\"").start();

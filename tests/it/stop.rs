@@ -14,6 +14,7 @@ fn slow_record(web: &CodeServer) -> serde_json::Value {
     record
 }
 
+// attack 74
 #[test]
 fn a_call_in_flight_gets_its_answer_before_the_server_ends() {
     let web = CodeServer::start();
@@ -37,6 +38,7 @@ fn a_call_in_flight_gets_its_answer_before_the_server_ends() {
     assert_eq!((exited.code, exited.signal), (Some(0), None), "{exited:?}");
 }
 
+// attack 74
 #[test]
 fn a_call_that_does_not_end_is_cut_when_the_grace_is_over() {
     let web = CodeServer::start();
@@ -174,6 +176,7 @@ fn what_is_unknown_or_wrong_among_the_flags_is_named() {
     }
 }
 
+// attack 69
 #[test]
 fn an_address_that_others_reach_needs_consent() {
     for flag in ["--listen", "--admin"] {

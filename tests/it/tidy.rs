@@ -12,7 +12,7 @@ use lictor_tests::repository;
 const SOURCES: [&str; 4] = ["executor", "policy-sdk", "guest-examples", "tests"];
 
 /// Every file below `folder` whose name ends so, by its path from the repository's root; build folders are left out.
-fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
+pub(crate) fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
     let (root, mut found) = (repository(), Vec::new());
     let mut folders = vec![root.join(folder)];
     while let Some(at) = folders.pop() {

@@ -194,6 +194,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    // attack 56
     #[test]
     fn a_changed_component_is_removed_and_not_used() {
         let dir = tempfile::tempdir().unwrap();
@@ -206,6 +207,7 @@ mod tests {
         assert!(!cache.component_path(&digest).exists());
     }
 
+    // attack 56
     #[test]
     fn the_folder_is_its_owners_alone_and_keeps_its_key() {
         let dir = tempfile::tempdir().unwrap();
@@ -218,6 +220,34 @@ mod tests {
         assert_eq!(fs::read(dir.path().join("key")).unwrap(), key);
     }
 
+    // attack 58
+    #[test]
+    fn processes_that_share_a_folder_see_whole_files_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes: Vec<u8> = (0..1_u32 << 18).flat_map(u32::to_le_bytes).collect();
+        let digest = Digest::of(&bytes);
+        // As if somebody had died while writing.
+        let cache = DiskCache::open(dir.path()).unwrap();
+        fs::write(dir.path().join("components/.tmp-left-behind"), &bytes[..1000]).unwrap();
+        assert_eq!(cache.component(&digest), None);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                let (bytes, dir) = (&bytes, dir.path());
+                scope.spawn(move || {
+                    let cache = DiskCache::open(dir).unwrap();
+                    for _ in 0..20 {
+                        cache.keep_component(&digest, bytes);
+                        // A part of it would not have its digest, and would be removed.
+                        assert!(cache.component(&digest).is_some_and(|found| found == *bytes));
+                    }
+                });
+            }
+        });
+        let key = fs::read(dir.path().join("key")).unwrap();
+        assert_eq!(key.len(), 32);
+    }
+
+    // attack 57
     #[test]
     fn a_folder_that_cannot_be_written_is_no_failure() {
         let dir = tempfile::tempdir().unwrap();

@@ -277,6 +277,7 @@ mod tests {
         file
     }
 
+    // attack 56
     #[test]
     fn only_an_untouched_file_of_ours_is_trusted() {
         let (key, component, engine) = (Key::new([7; 32]), Digest::of(b"component"), [1; 32]);

@@ -95,6 +95,7 @@ fn a_second_memory_in_a_second_module_is_refused() {
     refused(&component, RefusalCode::TooComplex, "memor");
 }
 
+// attack 99
 /// Every proposal that is switched off, and one that is on.
 #[test]
 fn proposals_that_no_policy_needs_are_refused() {
@@ -275,6 +276,7 @@ fn what_a_component_says_of_itself_is_not_its_identity() {
     assert_eq!((one.exports, one.imports), (other.exports, other.imports));
 }
 
+// attack 101
 /// Limits cannot be had above the ceiling, however they are asked for.
 #[test]
 fn no_limit_is_above_the_ceiling() {
@@ -293,6 +295,7 @@ fn no_limit_is_above_the_ceiling() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
+    // attack 91
     /// Whatever it is, it is looked at and judged.
     #[test]
     fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
@@ -301,6 +304,7 @@ proptest! {
         drop(Facts::read(&component, &Bounds::default()));
     }
 
+    // attack 91
     /// A good component with a few bytes changed is refused, or is a component still: then it compiles or is refused,
     /// and nothing panics on the way.
     #[test]

@@ -81,6 +81,7 @@ fn statuses(events: &[Value]) -> Vec<&str> {
     events.iter().map(|event| event["job_status"].as_str().unwrap()).collect()
 }
 
+// attack 80: in the events of a job.
 #[test]
 fn each_change_is_told_up_to_the_end() {
     let server = TestServer::builder().config("max_jobs = 1").start();
@@ -139,6 +140,7 @@ fn watching_ends_when_the_server_stops() {
     cancel(&server, &id);
 }
 
+// attack 82
 #[test]
 fn so_many_may_watch() {
     let server = TestServer::start();

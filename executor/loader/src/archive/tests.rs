@@ -63,6 +63,7 @@ fn bare_component_is_itself() {
     accepts(WASM);
 }
 
+// attack 40: both at once.
 #[test]
 fn polyglot_of_component_and_zip_is_the_component() {
     let polyglot = [WASM, &zip_of(&[Member::new(MEMBER, WASM)])].concat();
@@ -90,6 +91,7 @@ fn says_what_was_sent_instead_of_an_archive() {
     }
 }
 
+// attack 49
 #[test]
 fn nested_archive_is_not_unpacked() {
     let nested = zip_of(&[Member::new(MEMBER, WASM)]);
@@ -134,6 +136,7 @@ fn takes_the_member_from_every_kind() {
     accepts(&tar_of(&[("code//policy.wasm", WASM)]));
 }
 
+// attack 44
 #[test]
 fn hostile_name_refuses_the_whole_archive() {
     let long = "x".repeat(1025);
@@ -177,6 +180,7 @@ fn hostile_name_refuses_the_whole_archive() {
     refuses(&zip_of(&[Member::new(MEMBER, WASM), Member::raw(b"", b"")]), "is empty");
 }
 
+// attack 47
 #[test]
 fn file_given_twice_is_refused() {
     refuses(&zip_of(&[Member::new(MEMBER, WASM), Member::new(MEMBER, b"other")]), "twice");
@@ -186,6 +190,7 @@ fn file_given_twice_is_refused() {
 
 // ---- bombs ----
 
+// attack 46
 #[test]
 fn bomb_is_stopped_by_its_ratio() {
     let zeros = vec![0; 8 << 20];
@@ -201,6 +206,7 @@ fn small_archive_of_mostly_padding_is_no_bomb() {
     accepts(&xz(&[tar_of(&[(MEMBER, WASM)]), vec![0; 512 << 10]].concat()));
 }
 
+// attack 46
 #[test]
 fn archive_is_stopped_at_its_total_and_member_caps() {
     let caps = Caps { total: 1 << 20, member: 1000, ..Caps::default() };
@@ -220,6 +226,7 @@ fn archive_is_stopped_at_its_total_and_member_caps() {
     );
 }
 
+// attack 48
 #[test]
 fn million_tiny_members_are_refused_after_ten_thousand() {
     let names: Vec<_> = (0..10_001).map(|n| format!("f{n}")).collect();
@@ -231,6 +238,7 @@ fn million_tiny_members_are_refused_after_ten_thousand() {
     refuses_within(Caps { entries: 10, ..Caps::default() }, &tape(&headers), "more than 10 members");
 }
 
+// attack 50
 #[test]
 fn window_of_four_gigabytes_is_refused_and_that_of_xz_9_is_not() {
     // The block header is at 12: its length, flags, the filter's id, the length and value of its property, padding, CRC.
@@ -277,6 +285,7 @@ fn tar_of(members: &[(&str, &[u8])]) -> Vec<u8> {
     tape(&members.iter().map(|(name, data)| tar_entry(entry_type(name), name.as_bytes(), data)).collect::<Vec<_>>())
 }
 
+// attack 45
 #[test]
 fn link_device_or_pipe_refuses_the_whole_tar() {
     let rows = [
@@ -338,6 +347,7 @@ fn long_name_of_either_kind_is_the_name() {
     refuses(&tape(&[pax(&vec![b' '; 65 << 10])]), "bytes of headers");
 }
 
+// attack 47
 #[test]
 fn tar_that_lies_is_refused() {
     let member = tar_entry(EntryType::Regular, MEMBER.as_bytes(), WASM);
@@ -528,6 +538,7 @@ fn zip_written_by_the_zip_crate_is_read() {
     accepts(&writer.finish().unwrap().into_inner());
 }
 
+// attack 46
 #[test]
 fn overlapping_members_are_refused() {
     let kernel = Member::new("a", &vec![b'x'; 4096]).deflated();
@@ -550,6 +561,7 @@ fn overlapping_members_are_refused() {
     refuses(&overlapping, "overlap");
 }
 
+// attack 47
 #[test]
 fn zip_whose_headers_disagree_is_refused() {
     type Change = fn(&mut Member);
@@ -576,6 +588,7 @@ fn zip_whose_headers_disagree_is_refused() {
     }
 }
 
+// attack 47
 #[test]
 fn zip_that_lies_about_its_data_is_refused() {
     let lie = "size and checksum it claims";
@@ -596,6 +609,7 @@ fn zip_that_lies_about_its_data_is_refused() {
     refuses(&zip_of(&[garbage]), "damaged");
 }
 
+// attack 45
 #[test]
 fn zip_member_that_is_no_file_is_refused() {
     type Change = fn(&mut Member);
@@ -619,6 +633,7 @@ fn zip_member_that_is_no_file_is_refused() {
     }
 }
 
+// attack 47
 #[test]
 fn absurd_zip64_is_refused() {
     let sizes = [&[1, 0, 16, 0][..], &(1_u64 << 63).to_le_bytes(), &(1_u64 << 63).to_le_bytes()].concat();
@@ -653,6 +668,7 @@ fn zip_with_a_doubtful_end_is_refused() {
 
 // ---- everything at once ----
 
+// attack 91: archives.
 #[test]
 fn cut_anywhere_it_is_refused_and_flipped_anywhere_it_is_the_same_or_refused() {
     let tar = tar_of(&[("code/", b""), (MEMBER, WASM), ("b", b"bb")]);

@@ -73,6 +73,7 @@ async fn gets_the_bytes_and_their_digest() {
     assert_eq!(fetched.digest(), Digest::of(b"abc"));
 }
 
+// attack 51
 #[tokio::test]
 async fn digest_pin_is_held() {
     let fetched = Fetched::of(&b"abc"[..]);
@@ -84,6 +85,7 @@ async fn digest_pin_is_held() {
     assert_eq!(error.message(), format!("digest mismatch: expected {wrong}, got {right}"));
 }
 
+// attack 53
 #[tokio::test]
 async fn private_address_is_refused_however_it_is_written() {
     let origin = serve_bytes("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc");
@@ -114,6 +116,7 @@ async fn private_address_is_refused_however_it_is_written() {
     check_refused(fetch_with(listed, &format!("{origin}/")).await, LoadCode::CodeUnreachable, "has no public address");
 }
 
+// attack 53
 #[tokio::test]
 async fn redirects_are_followed_a_few_times_and_judged_each_time() {
     let last = serve_bytes("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc");
@@ -136,6 +139,7 @@ async fn redirects_are_followed_a_few_times_and_judged_each_time() {
     }
 }
 
+// attack 53
 #[tokio::test]
 async fn body_is_capped_whatever_its_length_is_said_to_be() {
     let body = "x".repeat(1001);
@@ -165,6 +169,7 @@ async fn body_is_capped_whatever_its_length_is_said_to_be() {
     check_refused(fetch_with(rules(), &endless).await, LoadCode::CodeUnreachable, "more than 1000 bytes");
 }
 
+// attacks 50, 53
 #[tokio::test]
 async fn answers_other_than_the_bytes_are_refused() {
     let rows = [
@@ -199,6 +204,7 @@ async fn answers_other_than_the_bytes_are_refused() {
     check_refused(fetch_with(rules(), &not_tls).await, LoadCode::CodeUnreachable, "cannot be fetched");
 }
 
+// attack 53
 #[tokio::test]
 async fn slow_server_is_left() {
     let quick =
@@ -225,6 +231,7 @@ async fn slow_server_is_left() {
     check_refused(fetch_with(patient, &drip).await, LoadCode::CodeUnreachable, "too long altogether");
 }
 
+// attack 53
 #[tokio::test]
 async fn other_references_say_why_not() {
     check_refused(fetch_with(rules(), "p.wasm").await, LoadCode::InvalidInput, "bare path");
@@ -271,6 +278,7 @@ async fn file_in_an_admitted_folder_is_read() {
     assert!(fetch_with(by_alias, &url(root.path(), "in/p.wasm")).await.is_ok());
 }
 
+// attack 53
 #[tokio::test]
 async fn file_elsewhere_is_refused_without_saying_whether_it_is_there() {
     let (root, rules) = folders();

@@ -113,6 +113,7 @@ fn unknown_fields_are_kept_and_named() {
     assert_eq!(draft.warnings, ["unknown field `colour` is kept and not used"]);
 }
 
+// attack 75
 #[test]
 fn a_kubeconfig_that_runs_programs_is_found_out() {
     let exec = json!({"users": [{"name": "u", "user": {"exec": {"command": "sh"}}}]});

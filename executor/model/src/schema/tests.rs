@@ -217,6 +217,7 @@ fn violations_are_counted_past_the_first_hundred() {
     assert_eq!(found[100].clone().within("input_data").to_string(), "`input_data` has 900 more violations");
 }
 
+// attack 98
 #[test]
 fn nothing_of_the_document_is_quoted_but_names_of_members() {
     let secret = "hunter2";
@@ -256,6 +257,7 @@ fn numbers_that_cannot_be_held_are_a_violation_where_they_matter() {
     assert!(schema.check_text(r#"{"x": 1e400}"#)[0].message.contains("cannot be checked"));
 }
 
+// attack 39
 #[test]
 fn text_is_matched_up_to_a_bound() {
     let long = json!({"x": "a".repeat(300_000)});
@@ -268,6 +270,7 @@ fn text_is_matched_up_to_a_bound() {
     assert!(violations(&json_schema, &json!("a".repeat(5 << 20)))[0].contains("too large"));
 }
 
+// attack 79
 #[test]
 fn a_schema_is_bounded() {
     let many: serde_json::Map<_, _> = (0..6000).map(|n| (format!("f{n}"), json!({"type": "any"}))).collect();
@@ -385,6 +388,7 @@ mod json_schemas {
         }
     }
 
+    // attack 79
     #[test]
     fn what_is_none_is_refused_by_path() {
         for (schema, path) in [
@@ -407,6 +411,7 @@ mod json_schemas {
         }
     }
 
+    // attack 79
     #[test]
     fn references_stay_inside_and_may_be_recursive() {
         let schema = json!({
@@ -424,6 +429,7 @@ mod json_schemas {
         assert!(found.contains(&"tree.l.r.v must be a number, not a string".to_owned()), "{found:?}");
     }
 
+    // attack 79
     /// References that double at each step, at one value or from one level to the next.
     #[test]
     fn a_small_schema_cannot_stand_for_endless_work() {
@@ -558,6 +564,7 @@ mod records {
         assert!(schemas.check("bare", &json!(5)).is_empty() && schemas.check("unlisted", &json!(5)).is_empty());
     }
 
+    // attack 79
     #[test]
     fn all_schemas_of_a_record_share_one_budget() {
         let patterns: serde_json::Map<_, _> = (0..200).map(|n| (format!("f{n}"), json!({"pattern": "a"}))).collect();
@@ -615,6 +622,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
+    // attack 79
     #[test]
     fn parsing_and_checking_never_panic(schema in any_json(), document in any_json(), text in ".{0,20}") {
         if let Ok(schema) = Schema::parse(&schema) {

@@ -235,6 +235,7 @@ fn refuses_what_a_document_does_not_admit() {
     ]);
 }
 
+// attack 96
 #[test]
 fn no_document_becomes_nested_too_deeply() {
     let deep = vec!["a"; 128].join(".");
@@ -315,6 +316,7 @@ proptest! {
     }
 }
 
+// attack 96
 #[test]
 fn a_document_does_not_grow_without_end() {
     let half = "x".repeat(5 << 20);

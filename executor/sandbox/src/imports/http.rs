@@ -8,6 +8,7 @@
 use std::{
     future::Future,
     net::{IpAddr, SocketAddr},
+    pin::Pin,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -57,6 +58,7 @@ pub(crate) struct Client {
 
 struct Shared {
     allow_private: AllowPrivate,
+    lookup: Lookup,
     tls: OnceLock<Result<TlsConnector, String>>,
 }
 
@@ -68,9 +70,22 @@ pub(crate) struct Hooks {
     allowed: u64,
 }
 
+/// Asks for the addresses of a name.
+type Lookup = fn(String, u16) -> BoxFuture<std::io::Result<Vec<SocketAddr>>>;
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What the machine's own resolver says.
+fn ask_the_system(host: String, port: u16) -> BoxFuture<std::io::Result<Vec<SocketAddr>>> {
+    Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.take(MAX_ADDRESSES).collect()) })
+}
+
 impl Client {
     pub(crate) fn new(allow_private: AllowPrivate) -> Self {
-        Self { shared: Arc::new(Shared { allow_private, tls: OnceLock::new() }) }
+        Self::asking(ask_the_system, allow_private)
+    }
+
+    fn asking(lookup: Lookup, allow_private: AllowPrivate) -> Self {
+        Self { shared: Arc::new(Shared { allow_private, lookup, tls: OnceLock::new() }) }
     }
 
     pub(crate) fn hooks(&self, limits: &Limits, recorder: Arc<dyn Recorder>) -> Hooks {
@@ -226,8 +241,8 @@ impl Client {
         let found: Vec<SocketAddr> = match host.parse::<IpAddr>() {
             Ok(ip) => vec![SocketAddr::new(ip, origin.port())],
             Err(_) => {
-                let found = tokio::net::lookup_host((host, origin.port())).await;
-                found.map_err(|_| dns_error())?.take(MAX_ADDRESSES).collect()
+                let found = (self.shared.lookup)(host.to_owned(), origin.port()).await;
+                found.map_err(|_| dns_error())?
             }
         };
         if found.iter().all(|address| self.shared.allow_private.permits(host, address.ip())) {
@@ -346,4 +361,47 @@ fn relative(request: http::Request<WasiBody>) -> Result<http::Request<WasiBody>,
     let body = Limited::new(body, MAX_REQUEST).map_err(|_| Error::HttpRequestBodySize(Some(MAX_REQUEST as u64)));
     let body: WasiBody = body.map_frame(|frame| frame.map_data(Bytes::from)).boxed_unsync();
     Ok(http::Request::from_parts(parts, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::TcpListener,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use super::*;
+
+    /// How often a name was asked for.
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+
+    /// A name that is somewhere else each time: at what is allowed, then at what is not, then at both.
+    fn rebinds(_host: String, port: u16) -> BoxFuture<std::io::Result<Vec<SocketAddr>>> {
+        let (allowed, other) = (SocketAddr::from(([127, 0, 0, 1], port)), SocketAddr::from(([127, 0, 0, 2], port)));
+        let found = match ASKED.fetch_add(1, Ordering::SeqCst) {
+            0 => vec![allowed],
+            1 => vec![other],
+            _ => vec![allowed, other],
+        };
+        Box::pin(async move { Ok(found) })
+    }
+
+    // attack 37: a name whose addresses change.
+    #[tokio::test]
+    async fn a_name_is_asked_for_once_and_every_address_is_checked_each_time() {
+        let allowed = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = allowed.local_addr().unwrap().port();
+        let victim = TcpListener::bind(("127.0.0.2", port)).unwrap();
+        victim.set_nonblocking(true).unwrap();
+        let client = Client::asking(rebinds, AllowPrivate::parse(["127.0.0.1"]).unwrap());
+        let origin = Origin::of(&Url::parse(&format!("http://a.example:{port}/")).unwrap()).unwrap();
+        let stream = client.connect(&origin).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap().ip(), IpAddr::from([127, 0, 0, 1]));
+        assert_eq!(ASKED.load(Ordering::SeqCst), 1);
+        for _ in 0..2 {
+            let refused = client.connect(&origin).await.unwrap_err();
+            assert!(matches!(refused, Error::DestinationIpProhibited), "{refused:?}");
+        }
+        assert!(victim.accept().is_err(), "somebody was sent there");
+    }
 }

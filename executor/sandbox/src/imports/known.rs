@@ -91,6 +91,18 @@ pub enum Provision {
 }
 
 impl Provision {
+    /// The interfaces that a component may import, each with the highest version that is known.
+    pub fn interfaces() -> Vec<String> {
+        let of = |known: &'static Package| {
+            let versions = known.version.highest();
+            known.interfaces.iter().flat_map(move |interface| {
+                let name = format!("{}/{interface}", known.name);
+                versions.clone().into_iter().map(move |version| format!("{name}{version}"))
+            })
+        };
+        KNOWN.iter().flat_map(of).collect()
+    }
+
     /// What stands behind the import `name`.
     pub fn of(name: &str) -> Self {
         if let Err(why) = check(name) {
@@ -108,6 +120,14 @@ impl Provision {
 }
 
 impl Version {
+    /// The end of a name, for each track of versions.
+    fn highest(&self) -> Vec<String> {
+        match self {
+            Self::UpTo(highest) => vec![format!("@0.2.{highest}")],
+            Self::OneOf(all) => all.iter().map(|it| it.map_or(String::new(), |it| format!("@{it}"))).collect(),
+        }
+    }
+
     fn check(&self, version: Option<&str>) -> Result<(), String> {
         match self {
             Self::UpTo(highest) => {

@@ -14,8 +14,8 @@ use report::Report;
 /// Show what a component is, and what it would need to run.
 ///
 /// Digest and size, imports and what stands behind each, exports, the JSON schemas it carries, the capabilities it
-/// would use and which of them its record grants, and its limits. A component that is no policy is shown too, with the
-/// reason why it would be refused, and exit code 3.
+/// would use, which of them its record grants, what it could reach with those, and its limits. A component that is no
+/// policy is shown too, with the reason why it would be refused, and exit code 3.
 #[derive(Args)]
 #[command(after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub(super) struct Inspect {
@@ -29,7 +29,7 @@ pub(super) struct Inspect {
 const EXAMPLES: &str = "\
 Examples:
   lictor inspect ip_allowlist.zip
-  lictor inspect policy.wasm --json | jq .capabilities";
+  lictor inspect policy.wasm --record policy.json --json | jq .reach";
 
 impl Inspect {
     pub(super) fn run(self) -> Result<(), Failure> {

@@ -173,6 +173,7 @@ async fn what_is_computed_is_judged_answered_and_left_out_like_what_is_stored() 
     }
 }
 
+// attack 97
 #[tokio::test]
 async fn an_answer_has_a_bound_and_says_so() {
     let (_folder, things) = registry(Computing).await;

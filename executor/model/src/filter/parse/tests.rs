@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::Filter;
 
+// attack 67
 #[test]
 fn says_what_is_wrong_and_where() {
     let table = [
@@ -67,6 +68,7 @@ fn says_what_is_wrong_and_where() {
     }
 }
 
+// attack 67
 #[test]
 fn a_filter_has_bounds() {
     let clauses = |n: usize| json!({"$or": vec![json!({"a": 1}); n]});

@@ -24,6 +24,7 @@ pub(super) struct Report {
     pub(super) imports: Vec<Import>,
     pub(super) exports: Vec<String>,
     pub(super) capabilities: Needs,
+    pub(super) reach: Reach,
     pub(super) limits: Limits,
     pub(super) schemas: Option<Box<RawValue>>,
 }
@@ -78,6 +79,14 @@ pub(super) struct Need<T> {
     pub(super) granted: T,
 }
 
+/// What is granted and could be used: all that the component could reach, if the server it runs on lets it.
+#[derive(Serialize)]
+pub(super) struct Reach {
+    pub(super) http: Vec<String>,
+    pub(super) context: bool,
+    pub(super) host: Vec<String>,
+}
+
 impl Report {
     pub(super) fn new(
         found: &Found,
@@ -93,6 +102,7 @@ impl Report {
             policy_rule_uri: found.spec.uri.to_string(),
             warnings: found.warnings.clone(),
         });
+        let capabilities = Needs::new(facts, grant);
         Self {
             policy: refusal.is_none(),
             refusal: refusal.map(|error| Refusal { code: error.code().as_str(), message: error.message().to_owned() }),
@@ -104,7 +114,8 @@ impl Report {
             initial_memory_bytes: facts.initial_memory_bytes,
             imports: facts.imports.iter().map(|name| Import::new(name, grant)).collect(),
             exports: facts.exports.clone(),
-            capabilities: Needs::new(facts, grant),
+            reach: capabilities.reach(),
+            capabilities,
             limits,
             schemas: facts.schemas.clone().and_then(|text| RawValue::from_string(text).ok()),
         }
@@ -137,5 +148,10 @@ impl Needs {
             context: Need { needed: needed("context"), granted: grant.context },
             host: Need { needed: needed("host"), granted: grant.host.clone() },
         }
+    }
+
+    fn reach(&self) -> Reach {
+        let list = |need: &Need<Vec<String>>| if need.needed { need.granted.clone() } else { Vec::new() };
+        Reach { http: list(&self.http), context: self.context.needed && self.context.granted, host: list(&self.host) }
     }
 }

@@ -3,7 +3,7 @@
 use lictor_model::field::shorten;
 use serde_json::Value;
 
-use super::report::{File, Need, Provided, Report};
+use super::report::{File, Need, Provided, Reach, Report};
 
 /// The longest name of an import or export that is shown.
 const MAX_NAME: usize = 120;
@@ -14,6 +14,7 @@ pub(super) fn render(report: &Report) -> String {
     section(&mut lines, "imports", imports(report));
     section(&mut lines, "exports", report.exports.iter().map(|name| shorten(name, MAX_NAME)).collect());
     section(&mut lines, "capabilities", capabilities(report));
+    reach(&mut lines, &report.reach);
     section(&mut lines, "limits", limits(report));
     section(&mut lines, "schemas", schemas(report));
     lines.push(String::new());
@@ -81,6 +82,19 @@ fn capabilities(report: &Report) -> Vec<String> {
         format!("{:<8} {}, {context}", "context", needed(needs.context.needed)),
         list("host", &needs.host),
     ]
+}
+
+/// What of the capabilities it could make use of. The server that it runs on may allow less.
+fn reach(lines: &mut Vec<String>, reach: &Reach) {
+    let origins = reach.http.iter().map(|origin| format!("{origin}, at public addresses"));
+    let context = reach.context.then(|| "its own context".to_owned());
+    let functions = reach.host.iter().map(|name| format!("the host function {name}"));
+    let body: Vec<String> = origins.chain(context).chain(functions).collect();
+    if body.is_empty() {
+        lines.extend([String::new(), "reach: nothing outside of its sandbox".to_owned()]);
+    } else {
+        section(lines, "reach", body);
+    }
 }
 
 fn limits(report: &Report) -> Vec<String> {

@@ -175,6 +175,7 @@ async fn the_first_node_that_fails_stops_the_others_and_is_named() {
     }
 }
 
+// attack 71
 #[tokio::test]
 async fn the_deadline_is_the_graphs_and_names_who_was_running() {
     let brief = Duration::from_millis(30);
@@ -217,6 +218,7 @@ async fn dropping_a_course_ends_its_calls() {
     }
 }
 
+// attack 70
 #[tokio::test]
 async fn every_node_runs_once_however_many_ways_lead_to_it() {
     let mut edges = Vec::new();
@@ -235,6 +237,7 @@ async fn every_node_runs_once_however_many_ways_lead_to_it() {
     assert_eq!((calls.load(Ordering::SeqCst), executed.nodes.len()), (301, 301));
 }
 
+// attack 95
 #[tokio::test]
 async fn what_would_be_too_much_or_too_deep_is_refused_by_the_node_that_makes_it_so() {
     let large = |turn: Turn| async move {
