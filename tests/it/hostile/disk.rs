@@ -38,8 +38,9 @@ impl Cramped {
             "127.0.0.1:0".into(),
         ];
         command.args(flags).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let ours = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LICTOR_"));
-        ours.for_each(|(name, _)| drop(command.env_remove(name)));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LICTOR_")) {
+            command.env_remove(name);
+        }
         let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
