@@ -247,6 +247,30 @@ fn every_change_is_recorded_with_who_made_it_and_so_is_every_refusal() {
     assert_eq!(trail(&server).len(), expected.len() + 1);
 }
 
+// attack 68: going away does not keep a change out of the record.
+#[test]
+fn a_change_is_recorded_also_if_nobody_waits_for_its_answer() {
+    let server = TestServer::start();
+    let code = server.put_file("p.wasm", &policy("7"));
+    let uris: Vec<_> = (0..20).map(|i| server.create_policy(&record(&format!("p{i}"), &code))).collect();
+    let mut open = Vec::new();
+    for (i, uri) in uris.iter().enumerate() {
+        let mut stream = server.connect().unwrap();
+        stream.write_all(format!("DELETE /policy/{uri} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).unwrap();
+        // Half of them are gone before they are answered.
+        open.extend((i % 2 == 0).then_some(stream));
+    }
+    let is_gone = |uri: &&String| server.get(&format!("/policy/{uri}")).json()["success"] == false;
+    eventually("what changed to be recorded", || {
+        let gone: Vec<_> = uris.iter().filter(is_gone).map(|uri| format!("/policy/{uri}")).collect();
+        let trail = trail(&server);
+        let recorded =
+            |path: &&String| trail.iter().any(|line| line["method"] == "DELETE" && line["path"] == path.as_str());
+        let all = open.len() <= gone.len() && gone.iter().all(|path| recorded(&path));
+        if all { Ok(()) } else { Err((gone, trail)) }
+    });
+}
+
 #[test]
 fn one_caller_has_so_many_requests_at_the_same_time() {
     let builder = TestServer::builder().config("max_concurrent_requests = 1");

@@ -36,7 +36,9 @@ pub enum LogFormat {
 
 /// Sends logs to standard error. Does nothing if that was already done.
 pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter)
+    // What a peer sends before anybody knows who it is must not fill the log.
+    let quiet = if filter.contains("rustls") { "" } else { ",rustls=error" };
+    let filter = EnvFilter::try_new(format!("{filter}{quiet}"))
         .map_err(|error| format!("`log` is not a filter such as `info` or `lictor=debug`: {error}"))?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let done = match format {

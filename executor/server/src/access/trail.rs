@@ -69,8 +69,8 @@ pub struct Entry<'a> {
     pub method: &'a str,
     /// What: the path, as it was sent.
     pub path: &'a str,
-    /// The status of the answer.
-    pub status: u16,
+    /// The status of the answer; none if whoever asked did not wait for it.
+    pub status: Option<u16>,
     /// The code of the refusal, if it was not done.
     pub code: Option<&'static str>,
 }
@@ -84,7 +84,7 @@ struct Line<'a> {
     address: IpAddr,
     method: &'a str,
     path: String,
-    status: u16,
+    status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'a str>,
     #[serde(skip_serializing_if = "is_zero")]
@@ -226,7 +226,7 @@ mod tests {
 
     fn entry(caller: Option<&Caller>) -> Entry<'_> {
         let address = Ipv4Addr::LOCALHOST.into();
-        Entry { caller, address, method: "PUT", path: "/policy/a\n\"b", status: 200, code: Some("conflict") }
+        Entry { caller, address, method: "PUT", path: "/policy/a\n\"b", status: Some(200), code: Some("conflict") }
     }
 
     fn caller() -> Caller {

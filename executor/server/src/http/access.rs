@@ -17,7 +17,7 @@ use hyper::{
 
 use super::{reply, router::answer_by_status};
 use crate::{
-    access::{Access, Caller, Entry, Permission, Running},
+    access::{Access, Caller, Entry, Permission, Running, Trail},
     app::App,
     error::Error,
 };
@@ -191,7 +191,7 @@ pub(super) async fn check(State(app): State<App>, path: MatchedPath, mut request
     let Some(visitor) = request.extensions_mut().remove::<Arc<Visitor>>() else {
         return answer_by_status(Err(Error::internal("a request came in past the door", path.as_str())));
     };
-    let changes = matches!(need, Need::Change(_)).then(|| (request.method().clone(), request.uri().path().to_owned()));
+    let change = matches!(need, Need::Change(_)).then(|| Change::begin(&app.trail, &visitor, &request));
     let response = match let_in(&visitor, permission) {
         Ok((caller, _running)) => {
             request.extensions_mut().insert(caller);
@@ -202,17 +202,44 @@ pub(super) async fn check(State(app): State<App>, path: MatchedPath, mut request
             answer_by_status(Err(error))
         }
     };
-    if let Some((method, path)) = changes {
-        app.trail.note(&Entry {
-            caller: visitor.caller.as_deref().ok(),
-            address: visitor.address,
-            method: method.as_str(),
-            path: &path,
-            status: response.status().as_u16(),
-            code: reply::refused_as(&response),
-        });
+    if let Some(change) = change {
+        change.end(&response);
     }
     response
+}
+
+/// A change that is recorded at its end, or when nobody waits for it any more: it may be made all the same.
+struct Change {
+    trail: Trail,
+    visitor: Arc<Visitor>,
+    method: Method,
+    path: String,
+    /// The status of the answer, and the code of a refusal.
+    answer: Option<(u16, Option<&'static str>)>,
+}
+
+impl Change {
+    fn begin(trail: &Trail, visitor: &Arc<Visitor>, request: &Request) -> Self {
+        let (trail, visitor) = (trail.clone(), Arc::clone(visitor));
+        Self { trail, visitor, method: request.method().clone(), path: request.uri().path().to_owned(), answer: None }
+    }
+
+    fn end(mut self, response: &Response) {
+        self.answer = Some((response.status().as_u16(), reply::refused_as(response)));
+    }
+}
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        self.trail.note(&Entry {
+            caller: self.visitor.caller.as_deref().ok(),
+            address: self.visitor.address,
+            method: self.method.as_str(),
+            path: &self.path,
+            status: self.answer.map(|(status, _)| status),
+            code: self.answer.and_then(|(_, code)| code),
+        });
+    }
 }
 
 fn let_in(visitor: &Visitor, permission: Permission) -> Result<(Arc<Caller>, Option<Running>), Error> {
