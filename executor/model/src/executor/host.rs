@@ -27,16 +27,16 @@ impl HostUri {
         if text.chars().nth(MAX_CHARS).is_some() {
             return Err(format!("is longer than {MAX_CHARS} characters"));
         }
-        let not_a_url = || format!("must be a URL such as `http://203.0.113.7:10000`, not `{}`", shorten(text, 60));
+        // What stands before an `@` may be a password.
+        let not_a_url = || match text.contains('@') {
+            true => "is not a URL".to_owned(),
+            false => format!("must be a URL such as `http://203.0.113.7:10000`, not `{}`", shorten(text, 60)),
+        };
         // Parsing would drop them silently.
         if text.trim() != text || text.chars().any(char::is_control) {
             return Err(not_a_url());
         }
-        let url = match Url::parse(text) {
-            Ok(url) => url,
-            Err(_) if text.contains('@') => return Err("is not a URL".into()),
-            Err(_) => return Err(not_a_url()),
-        };
+        let url = Url::parse(text).map_err(|_| not_a_url())?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err("must not hold a user name or password".into());
         }

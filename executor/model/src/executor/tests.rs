@@ -68,6 +68,7 @@ fn each_wrong_field_is_named() {
         (json!({"executor_host_uri": "ftp://a.example"}), "executor_host_uri"),
         (json!({"executor_host_uri": "http://u:s3cret@a.example"}), "executor_host_uri"),
         (json!({"executor_host_uri": "http://u:s3cret@a.example:999999"}), "executor_host_uri"),
+        (json!({"executor_host_uri": "http://u:s3cret@a.example "}), "executor_host_uri"),
         (json!({"executor_host_uri": "http://a.example/?s3cret=1"}), "executor_host_uri"),
         (json!({"executor_host_uri": "http://a.example/#x"}), "executor_host_uri"),
         (json!({"executor_host_uri": "http://a.ex\nample/"}), "executor_host_uri"),
