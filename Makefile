@@ -3,7 +3,7 @@
 CARGO   ?= cargo
 LICTOR  := target/checked/lictor
 .DEFAULT_GOAL := help
-.PHONY: help run test check guests builtin bench bench-registry bench-ways counts lictor
+.PHONY: help run test check guests builtin bench bench-registry bench-ways counts fuzz lictor
 
 help: ## List what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -36,6 +36,9 @@ bench-ways: guests ## Measure functions, jobs and graphs against stateless calls
 
 counts: guests ## Commit new counts of the hot call: make counts BECAUSE='why they changed'
 	@tests/bench/counts.sh update "$$BECAUSE"
+
+fuzz: ## Fuzz each parser and model; FUZZ_SECONDS=60 each
+	@tests/fuzz/run.sh
 
 lictor:
 	@$(CARGO) build --profile checked --locked -p lictor

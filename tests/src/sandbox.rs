@@ -11,7 +11,7 @@ use lictor_sandbox::{
 };
 use serde_json::Value;
 
-pub use guest::Guest;
+pub use guest::{Guest, component_of};
 pub use lictor_sandbox::Canned;
 
 /// Instances of a sandbox of tests: each reserves address space.
@@ -88,7 +88,7 @@ impl Cell {
     #[track_caller]
     pub fn of_component(sandbox: &Sandbox, component: &[u8]) -> Self {
         let module = open(sandbox, component, false).unwrap_or_else(|error| panic!("no module: {error}"));
-        Self::with(sandbox, module)
+        Self::of_module(sandbox, module)
     }
 
     /// `guest` in a sandbox of its own, counting fuel.
@@ -96,10 +96,11 @@ impl Cell {
     pub fn metered(guest: &Guest, fuel: u64) -> Self {
         let sandbox = sandbox(INSTANCES);
         let module = open(&sandbox, &guest.component(), true).expect("a module");
-        Self::with(&sandbox, module).limits(&serde_json::json!({ "fuel": fuel }))
+        Self::of_module(&sandbox, module).limits(&serde_json::json!({ "fuel": fuel }))
     }
 
-    fn with(sandbox: &Sandbox, module: Module) -> Self {
+    /// A policy that was opened, in the sandbox that opened it.
+    pub fn of_module(sandbox: &Sandbox, module: Module) -> Self {
         let policy = Policy {
             module,
             uri: "guest:1.0-test".into(),

@@ -14,6 +14,8 @@
 
 mod entity;
 mod envelope;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod gate;
 mod heartbeats;
 mod peer;

@@ -15,6 +15,8 @@ mod elsewhere;
 mod execute;
 mod executors;
 mod functions;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod graphs;
 mod guard;
 mod hot;

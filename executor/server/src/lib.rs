@@ -10,6 +10,8 @@ pub mod error;
 pub mod executor;
 pub mod executors;
 pub mod functions;
+#[cfg(test)]
+mod fuzzed;
 pub mod graphs;
 pub mod http;
 pub mod jobs;

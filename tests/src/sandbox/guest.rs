@@ -143,11 +143,15 @@ impl Guest {
 
     #[track_caller]
     fn encode(&self, text: &str) -> Vec<u8> {
-        let mut module = wat::parse_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-        let (resolve, world) = &*WIT;
-        embed_component_metadata(&mut module, resolve, *world, self.encoding, false).expect("the guest's world");
-        let mut encoder = ComponentEncoder::default();
-        encoder.module(&module).unwrap_or_else(|error| panic!("{error:#}\n{text}"));
-        encoder.encode().unwrap_or_else(|error| panic!("{error:#}\n{text}"))
+        let module = wat::parse_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        component_of(module, self.encoding).unwrap_or_else(|error| panic!("{error}\n{text}"))
     }
+}
+
+/// The component that a core module makes which exports what a policy must, the way the wasm32-wasip2 linker makes one.
+pub fn component_of(mut module: Vec<u8>, encoding: StringEncoding) -> Result<Vec<u8>, String> {
+    let (resolve, world) = &*WIT;
+    embed_component_metadata(&mut module, resolve, *world, encoding, false).map_err(|error| format!("{error:#}"))?;
+    let mut encoder = ComponentEncoder::default();
+    encoder.module(&module).and_then(ComponentEncoder::encode).map_err(|error| format!("{error:#}"))
 }

@@ -6,6 +6,8 @@
 //! and so does the end of the server.
 
 mod calls;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 mod inputs;
 
 use std::pin::pin;

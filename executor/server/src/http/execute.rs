@@ -1,5 +1,8 @@
 //! `POST /executor/{id}/execute_policy`: matched before the router where the executor is this one (`hot`).
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
+
 use std::borrow::Cow;
 
 use axum::{extract::State, response::Response};
