@@ -22,7 +22,7 @@ fuzz() {
     local temporary
     temporary=$(mktemp -d "$([ -w /dev/shm ] && echo /dev/shm || echo "${TMPDIR:-/tmp}")/lictor-fuzz.XXXXXX")
     FUZZ_TARGET=$target TMPDIR=$temporary nice -n 15 target/checked/fuzz -artifact_prefix="$found/$target/" \
-        -dict=tests/fuzz/words -max_len=4096 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 "$@"
+        -dict=tests/fuzz/words -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 "$@"
     local res=$?
     rm -rf "$temporary"
     return $res
