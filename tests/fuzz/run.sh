@@ -41,9 +41,9 @@ if [ -n "$keep" ]; then
         fuzz "$target" -merge=1 -set_cover_merge=1 -use_counters=0 "$found/$target/kept" "$kept/$target" \
             "$found/$target/corpus" >"$found/$target/log" 2>&1 || { tail -5 "$found/$target/log"; exit 1; }
         # Names that say something are of seeds and of what once went wrong.
-        find "$kept/$target" -type f -regex '.*/[0-9a-f]*' -delete
-        for named in "$kept/$target"/*; do rm -f "$found/$target/kept/$(sha1sum "$named" | cut -d' ' -f1)"; done
-        cp "$found/$target"/kept/* "$kept/$target"
+        find "$kept/$target" -type f -regextype posix-extended -regex '.*/[0-9a-f]{40}' -delete
+        find "$kept/$target" -type f -exec sha1sum {} + | while read -r sum _; do rm -f "$found/$target/kept/$sum"; done
+        find "$found/$target/kept" -type f -exec cp -t "$kept/$target" {} +
     done
     exit
 fi

@@ -7,6 +7,8 @@
   (func $set_scheme (param i32 i32 i32 i32 i32) (result i32)))
 (import "wasi:http/types@0.2.12" "[method]outgoing-request.set-authority"
   (func $set_authority (param i32 i32 i32 i32) (result i32)))
+(import "wasi:http/types@0.2.12" "[method]outgoing-request.set-path-with-query"
+  (func $set_path (param i32 i32 i32 i32) (result i32)))
 (import "wasi:http/outgoing-handler@0.2.12" "handle" (func $handle (param i32 i32 i32 i32)))
 (import "wasi:http/types@0.2.12" "[method]future-incoming-response.subscribe" (func $subscribe (param i32) (result i32)))
 (import "wasi:http/types@0.2.12" "[method]future-incoming-response.get" (func $get (param i32 i32)))
@@ -15,12 +17,15 @@
 (import "wasi:io/streams@0.2.12" "[method]input-stream.blocking-read" (func $read (param i32 i64 i32)))
 (import "wasi:io/poll@0.2.12" "[method]pollable.block" (func $block (param i32)))
 
+(data (i32.const 4096) "/")
+
 (func $on_eval (param $in i32) (param $n i32) (result i32)
   (local $request i32) (local $future i32) (local $stream i32) (local $total i64) (local $heap i32)
   (local.set $request (call $request (call $fields)))
   (drop (call $set_scheme (local.get $request) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0)))
   (drop (call $set_authority (local.get $request) (i32.const 1)
     (i32.add (local.get $in) (i32.const 1)) (i32.sub (local.get $n) (i32.const 2))))
+  (drop (call $set_path (local.get $request) (i32.const 1) (i32.const 4096) (i32.const 1)))
   (call $handle (local.get $request) (i32.const 0) (i32.const 0) (i32.const 16))
   (if (i32.load8_u (i32.const 16))
     (then (return (call $number (i64.add (i64.const 2000) (i64.load8_u (i32.const 24)))))))

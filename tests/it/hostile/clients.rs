@@ -92,12 +92,12 @@ fn what_does_not_come_is_given_up() {
 fn very_many_keys_are_a_document_like_others() {
     let server = TestServer::start();
     let uri = load(&server, "echo", &echo());
-    let keys: Map<String, Value> = (0..200_000).map(|n| (format!("k{n:06}"), json!(n))).collect();
+    let keys: Map<String, Value> = (0..50_000).map(|n| (format!("k{n:06}"), json!(n))).collect();
     assert_eq!(server.execute(&uri, &Value::Object(keys.clone())).data(), Value::Object(keys.clone()));
     let mut crowded = record("crowded", "https://a.example/p.wasm");
     crowded["metadata"] = Value::Object(keys);
     let crowded = server.create_policy(&crowded);
-    assert_eq!(server.policy(&crowded)["metadata"]["k199999"], 199_999);
+    assert_eq!(server.policy(&crowded)["metadata"]["k049999"], 49_999);
     let update = json!({"$set": {"metadata.k000000": "changed"}});
     server.put(&format!("/policy/{crowded}"), &update).data();
     assert_eq!(server.policy(&crowded)["metadata"]["k000000"], "changed");
@@ -298,7 +298,11 @@ fn the_wall_clock_is_read_only_to_tell_the_time() {
         "executor/loader/src/cache.rs",
         "executor/sandbox/src/imports/system.rs",
         "executor/sandbox/src/run.rs",
+        // Tokens are good until a date.
+        "executor/server/src/access.rs",
         "executor/server/src/functions/logs.rs",
+        // When a file was changed.
+        "executor/server/src/http/tls.rs",
         "executor/server/src/jobs.rs",
         "executor/server/src/shadows/tally.rs",
         "executor/server/src/store/documents.rs",
@@ -322,8 +326,9 @@ fn the_wall_clock_is_read_only_to_tell_the_time() {
 fn a_reader_of_lines_that_never_reads_holds_up_nobody() {
     let server = TestServer::builder().config("grace_ms = 200").start();
     let (good, large) = (load(&server, "echo", &echo()), load(&server, "large", &large(900_000)));
-    let n = 2000;
-    let body = json!({"policy_rule_uri": large, "inputs": vec![0; n]}).to_string();
+    let inputs = vec![0; 2000];
+    let n = inputs.len() as u64;
+    let body = json!({"policy_rule_uri": large, "inputs": inputs}).to_string();
     let request = format!(
         "POST /executor/executor-001/execute_policy/batch HTTP/1.1\r\nHost: localhost\r\n\
          Content-Type: application/json\r\nAccept: application/x-ndjson\r\nContent-Length: {}\r\n\r\n{body}",

@@ -121,7 +121,7 @@ impl Guest {
                 writeln!(fields, "(func {hook} {rest})").expect("a string takes all");
             }
         }
-        if fields.contains("(func $on_start ") {
+        if fields.contains("(func $on_start") {
             fields.push_str("(start $on_start)");
         }
         TEMPLATE.replace(";;GUEST;;", &fields)

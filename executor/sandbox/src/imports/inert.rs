@@ -13,6 +13,11 @@ use wasmtime::{
     },
 };
 
+use wasmtime_wasi_io::{
+    poll::DynPollable,
+    streams::{DynInputStream, DynOutputStream, Error},
+};
+
 use crate::state::{State, Stopped};
 use lictor_model::StopKind;
 
@@ -43,12 +48,24 @@ pub(crate) fn complete(linker: &mut Linker<State>, engine: &Engine, component: &
 
 fn define(stand_in: &mut LinkerInstance<'_, State>, interface: &str, name: &str, item: &ComponentItem) -> Result<()> {
     match item {
-        ComponentItem::Resource(_) => stand_in.resource(name, ResourceType::host::<Nothing>(), |_, _| Ok(())),
+        ComponentItem::Resource(_) => stand_in.resource(name, resource(name), |_, _| Ok(())),
         ComponentItem::ComponentFunc(_) => {
             let called = format!("{interface}#{name}");
             stand_in.func_new(name, move |store, ty, _, results| answer(store, &called, &ty, results))
         }
         _ => Ok(()),
+    }
+}
+
+/// What stands behind a resource that an inert interface speaks of. Those of `wasi:io` are real everywhere, so that a
+/// component may import both; nothing here makes one of them either.
+fn resource(name: &str) -> ResourceType {
+    match name {
+        "input-stream" => ResourceType::host::<DynInputStream>(),
+        "output-stream" => ResourceType::host::<DynOutputStream>(),
+        "pollable" => ResourceType::host::<DynPollable>(),
+        "error" => ResourceType::host::<Error>(),
+        _ => ResourceType::host::<Nothing>(),
     }
 }
 
