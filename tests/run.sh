@@ -101,10 +101,21 @@ else
     failed=$((failed + 1))
 fi
 
-if cargo deny --version >/dev/null 2>&1; then
-    must cargo deny --all-features check licenses bans sources
+step tests/dependencies.sh setup
+if tests/dependencies.sh setup; then
+    done_with_step
+    must tests/dependencies.sh check
+    if tests/dependencies.sh advisories; then
+        :
+    elif [ $? -eq 3 ]; then
+        left_out+=("advisories: their database cannot be fetched")
+    else
+        failed=$((failed + 1))
+    fi
+elif [ $? -eq 3 ]; then
+    left_out+=("licences, bans and sources of dependencies, and advisories: cargo-deny cannot be installed")
 else
-    left_out+=("licences and bans of dependencies: cargo-deny is not installed")
+    failed=$((failed + 1))
 fi
 
 printf '\n'
