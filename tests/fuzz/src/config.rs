@@ -1,17 +1,17 @@
 //! Files of the configuration.
 
-use std::{cell::RefCell, fs};
+use std::fs;
 
 use lictor::config::{Config, Flags};
 use tempfile::TempDir;
 
 thread_local! {
-    static FOLDER: RefCell<TempDir> = RefCell::new(tempfile::tempdir().expect("a folder"));
+    static FOLDER: TempDir = tempfile::tempdir().expect("a folder");
 }
 
 /// A file. It is a configuration or it is said why not.
 pub(crate) fn config(data: &[u8]) {
-    FOLDER.with_borrow(|folder| {
+    FOLDER.with(|folder| {
         let file = folder.path().join("lictor.toml");
         fs::write(&file, data).expect("a file that can be written");
         let flags = Flags { data_dir: Some(folder.path().to_owned()), ..Flags::default() };

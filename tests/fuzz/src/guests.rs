@@ -50,7 +50,7 @@ fn statement(bytes: &mut Unstructured<'_>, body: &mut String) -> Result<()> {
         17 => write!(body, "(return (call $number (i64.extend_i32_u (global.get $g))))"),
         18 => write!(body, "(return (call $number (i64.load (i32.const {k}))))"),
         19 => write!(body, "(return {a})"),
-        20 => write!(body, "(loop $l{0} (local.set $a (i32.sub {a} (i32.const 1))) (br_if $l{0} {a}))", here),
+        20 => write!(body, "(loop $l{here} (local.set $a (i32.sub {a} (i32.const 1))) (br_if $l{here} {a}))"),
         21 => write!(body, "(return (call $number (i64.extend_i32_u {a})))"),
         _ => write!(body, "(global.set $g (memory.size))"),
     };

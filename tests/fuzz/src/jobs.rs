@@ -52,7 +52,7 @@ pub(crate) fn job(data: &[u8]) {
     model.check();
     for known in model.there.values_mut().filter(|known| known.stage != Stage::Done || !known.due) {
         known.job.cancel(Time::from_millis(0));
-        write(JobWrite::Change(JobChange::new(&known.job, known.revision, Some((Stage::Done, -1)))));
+        write(&JobWrite::Change(JobChange::new(&known.job, known.revision, Some((Stage::Done, -1)))));
     }
     let removed = RUNTIME.block_on(store().remove_jobs(100)).expect("a removal");
     assert_eq!(removed.len(), model.there.len());
@@ -60,8 +60,8 @@ pub(crate) fn job(data: &[u8]) {
     model.check();
 }
 
-fn write(write: JobWrite) -> bool {
-    RUNTIME.block_on(store().write_jobs(&[&write])).expect("a write")[0]
+fn write(write: &JobWrite) -> bool {
+    RUNTIME.block_on(store().write_jobs(&[write])).expect("a write")[0]
 }
 
 impl Model {
@@ -79,7 +79,7 @@ impl Model {
             7 => {
                 // Made of what is there no more, it changes nothing.
                 if let Some(change) = self.old.pop() {
-                    assert!(!write(JobWrite::Change(change)), "a change of an old revision was made");
+                    assert!(!write(&JobWrite::Change(change)), "a change of an old revision was made");
                 }
             }
             8 => self.expire(bytes.int_in_range(0..=3)?),
@@ -93,7 +93,7 @@ impl Model {
         let submit = json!({"name": "n", "policy_rule_uri": "a:1-b", "backoff_limit": bytes.int_in_range(0..=2)?});
         let submit = Submit::parse(submit).expect("a job");
         let job = Job::new(id.into(), submit, owner.into(), 60, Time::from_millis(self.now));
-        let made = write(JobWrite::New(NewJob::new(&job, owner.into(), stage)));
+        let made = write(&JobWrite::New(NewJob::new(&job, owner.into(), stage)));
         assert_eq!(made, !self.there.contains_key(id));
         if made {
             let revision = stored(id).expect("it is there").1;
@@ -111,7 +111,7 @@ impl Model {
         // What follows makes this one's revision an old one.
         self.old.push(JobChange::new(&job, known.revision, next));
         let revision = change.revision;
-        assert!(write(JobWrite::Change(change)), "a change of the last revision was not made");
+        assert!(write(&JobWrite::Change(change)), "a change of the last revision was not made");
         known.become_of(job, revision, next);
     }
 
@@ -126,7 +126,7 @@ impl Model {
     }
 
     fn later(&mut self, id: &str, after: i64) {
-        assert!(write(JobWrite::Later(id.into(), after)));
+        assert!(write(&JobWrite::Later(id.into(), after)));
         if let Some(known) = self.there.get_mut(id).filter(|known| known.stage != Stage::Done) {
             known.due = after < 0;
         }

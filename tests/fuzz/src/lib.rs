@@ -11,7 +11,6 @@
 //! `executors::fuzzing`; their corpora are here too.
 
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,

@@ -1,5 +1,11 @@
 //! Every input that is kept, once through its target: seeds, what fuzzing found, and what once went wrong.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot be set up has failed, and says where"
+)]
+
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use lictor_fuzz::TARGETS;
