@@ -70,7 +70,7 @@ else
 fi
 
 # What keeps its records in a database runs again on PostgreSQL; what is about several servers on one, only there.
-twice=(assets batch context durability edge execute executors functions graphs jobs loading openapi peers placement query
+twice=(access assets batch context durability edge execute executors functions graphs jobs loading openapi peers placement query
     refusals registry schemas seed shadows soundness stop store)
 only_there=shared
 also_there=on_one_postgresql
