@@ -111,6 +111,9 @@ fn a_token_is_shown_once_and_stored_as_its_digest() {
     let server = builder.start();
     known(&server.with_token(token)).unwrap();
     if !server.is_on_postgres() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(server.data_dir().join("lictor.db")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{mode:o}");
         let secret = token.trim_start_matches("lictor_").as_bytes();
         for file in ["lictor.db", "lictor.db-wal"] {
             let bytes = std::fs::read(server.data_dir().join(file)).unwrap_or_default();
@@ -355,7 +358,8 @@ fn packages_are_published_and_fetched_with_a_token() {
     assert!(refused.code != Some(0) && refused.stderr.contains("needs a token"), "{refused:?}");
     let token = server.same_place().token("deployer");
     eventually("the token to be taken up", || known(&server.with_token(&token)));
-    push().env("LICTOR_TOKEN", &token).run().exits(0);
+    let pushed = push().env("LICTOR_TOKEN", &token).run().exits(0);
+    assert!(pushed.stdout.contains("Bearer $LICTOR_TOKEN") && !pushed.stdout.contains(&token), "{pushed:?}");
     let out = folder.path().join("out");
     let pull = Command::new(["pull", "ip_allowlist:1.0-beta", "--from", &url]).arg("--out").arg(&out);
     pull.env("LICTOR_TOKEN", &token).run().exits(0);

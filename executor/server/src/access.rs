@@ -94,7 +94,7 @@ impl Access {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 format!(
-                    "`listen` is {}, which others can reach, and there are no tokens: make one with `lictor token create NAME --role admin`, listen on loopback, or give --allow-anonymous to let anybody in",
+                    "`listen` is {}, which others can reach, and there are no tokens: make one with `lictor token create NAME --role admin --data-dir DIR`, listen on loopback, or give --allow-anonymous to let anybody in",
                     config.listen
                 ),
             ));

@@ -14,6 +14,7 @@ use super::{
     Failure, host, print, progress,
     remote::{Remote, text},
 };
+use crate::config;
 
 /// How long the server may take to make the policy ready.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -178,8 +179,9 @@ fn tell(remote: &Remote, parcel: &Parcel, was_there: bool) -> Result<(), Failure
     let how = if was_there { "already there" } else { "pushed" };
     print::line(&format!("{}  {how}  {}", parcel.uri, parcel.digest))?;
     let body = json!({"policy_rule_uri": parcel.uri.as_str(), "input_data": {}});
+    let token = if config::token().is_some() { " -H \"Authorization: Bearer $LICTOR_TOKEN\"" } else { "" };
     print::line(&format!(
-        "curl {}/executor/executor-0/execute_policy -H 'Content-Type: application/json' -d '{body}'",
+        "curl {}/executor/executor-0/execute_policy{token} -H 'Content-Type: application/json' -d '{body}'",
         remote.base()
     ))
 }

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use lictor_model::Time;
 use serde_json::json;
 
-use super::{Failure, host, print};
+use super::{Failure, host, print, serve::private_files};
 use crate::{
     access::{self, Role, is_good, now_ms},
     config::{self, Flags},
@@ -102,6 +102,7 @@ Exit codes:
 
 impl Token {
     pub(super) fn run(self) -> Result<(), Failure> {
+        private_files();
         host::runtime()?.block_on(async {
             match self.what {
                 What::Create(create) => create.run().await,
