@@ -3,7 +3,7 @@
 CARGO   ?= cargo
 LICTOR  := target/checked/lictor
 .DEFAULT_GOAL := help
-.PHONY: help run test check guests builtin bench bench-registry bench-ways counts fuzz lictor
+.PHONY: help run test check guests builtin bench bench-registry bench-ways counts fuzz soak sbom lictor
 
 help: ## List what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -39,6 +39,12 @@ counts: guests ## Commit new counts of the hot call: make counts BECAUSE='why th
 
 fuzz: ## Fuzz each parser and model; FUZZ_SECONDS=60 each
 	@tests/fuzz/run.sh
+
+soak: guests ## Serve under load, faults and restarts, and lose nothing: make soak MINUTES=10 [SEED=7]
+	@tests/bench/soak.sh
+
+sbom: ## List what the binary is linked from in target/sbom/lictor.cdx.json
+	@tests/dependencies.sh sbom
 
 lictor:
 	@$(CARGO) build --profile checked --locked -p lictor

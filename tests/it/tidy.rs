@@ -188,6 +188,90 @@ fn every_call_of_a_guest_goes_through_run() {
     }
 }
 
+/// Where there is `unsafe`, and nowhere else. What a new file here needs it for is worth a look of somebody else.
+const UNSAFE: [&str; 5] = [
+    "executor/sandbox/src/imports/logging.rs",
+    "executor/sandbox/src/module.rs",
+    "executor/sandbox/src/pages.rs",
+    "policy-sdk/rust/src/arena.rs",
+    "tests/bench/allocations.rs",
+];
+
+/// The keyword and what follows it, put together here, so that this file does not find itself.
+fn without_safety(what: &str) -> String {
+    ["un", "safe ", what].concat()
+}
+
+/// The lines that begin something unsafe: a block, an implementation or a function, and not the type of a function.
+fn unsafe_lines(text: &str) -> Vec<usize> {
+    let begins = ["{", "impl", "fn "].map(without_safety);
+    let code = code_of(text);
+    let lines = code.lines().enumerate();
+    lines.filter(|(_, line)| begins.iter().any(|begin| line.contains(begin))).map(|(idx, _)| idx).collect()
+}
+
+/// Whether the comment directly above this line, or above its attributes, says why that is sound.
+fn says_why_it_is_safe(lines: &[&str], idx: usize) -> bool {
+    let above = lines[..idx].iter().rev().map(|line| line.trim());
+    let comments = above.take_while(|line| line.starts_with("//") || line.starts_with("#["));
+    comments.into_iter().any(|line| line.starts_with("// SAFETY: "))
+}
+
+#[test]
+fn every_unsafe_line_says_why_it_is_sound_and_is_where_it_may_be() {
+    let mut found = BTreeSet::new();
+    for (path, text) in SOURCES.into_iter().flat_map(|folder| files(folder, ".rs")) {
+        let lines: Vec<&str> = text.lines().collect();
+        for idx in unsafe_lines(&text) {
+            found.insert(path.clone());
+            // A function of a trait that is unsafe itself asks of its callers what the trait does.
+            let of_the_trait = lines[idx].starts_with("    ") && lines[idx].trim().starts_with("unsafe fn ");
+            assert!(of_the_trait || says_why_it_is_safe(&lines, idx), "{path}:{} has no `// SAFETY:`", idx + 1);
+        }
+    }
+    assert_eq!(found, UNSAFE.map(str::to_owned).into());
+    let block = without_safety("{ f() }");
+    assert_eq!(unsafe_lines(&format!("// {block}\nlet x = {block};\nlet y: {};", without_safety("fn()"))), [1]);
+    assert!(!says_why_it_is_safe(&["// Why not.", &block], 1));
+}
+
+/// The benchmark has the baseline in it, which is kept to the byte.
+#[test]
+fn every_crate_but_the_benchmark_keeps_to_the_lints() {
+    for (path, text) in SOURCES.into_iter().flat_map(|folder| files(folder, "Cargo.toml")) {
+        let kept = text.contains("[lints]\nworkspace = true");
+        let linted = kept || !text.contains("[package]") || path == "tests/bench/Cargo.toml";
+        assert!(linted, "{path} does not keep to the lints of its workspace");
+        assert!(
+            !text.contains("[workspace]") || text.contains("[workspace.lints.rust]\nunsafe_code = \"deny\""),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn every_workspace_is_built_from_its_committed_lock() {
+    for folder in [".", "policy-sdk/rust", "guest-examples"] {
+        assert!(repository().join(folder).join("Cargo.lock").is_file(), "{folder} has no Cargo.lock");
+    }
+    assert!(!fs::read_to_string(repository().join(".gitignore")).unwrap().contains(".lock"));
+    let makefile = fs::read_to_string(repository().join("Makefile")).unwrap();
+    let scripts = ["tests", "guest-examples"].into_iter().flat_map(|folder| files(folder, ".sh"));
+    for (path, text) in scripts.chain([("Makefile".to_owned(), makefile)]) {
+        for line in text.replace("\\\n", " ").lines().filter(|line| resolves_dependencies(line)) {
+            // Nothing is locked where nothing is depended on: std, for guests.
+            assert!(line.contains("--locked") || line.contains("build-std"), "{path} does without --locked: {line}");
+        }
+    }
+}
+
+/// Whether a line of a script runs a command of cargo's that may choose versions.
+fn resolves_dependencies(line: &str) -> bool {
+    let commands = ["build", "test", "clippy", "doc", "nextest run", "run", "bench", "tree", "metadata", "install"];
+    let runs = |command: &str| ["cargo", "$(CARGO)"].iter().any(|cargo| line.contains(&format!("{cargo} {command} ")));
+    !line.trim_start().starts_with('#') && !line.contains("install --list") && commands.into_iter().any(runs)
+}
+
 #[test]
 fn every_source_says_at_its_top_what_it_is() {
     for folder in SOURCES {
