@@ -35,6 +35,9 @@ pub use system::{System, Told, Untold};
 
 /// Native code that is kept mapped while nobody uses it, in bytes.
 const MAX_MAPPED: u64 = 2 << 30;
+/// Modules that are kept so, however small: each takes about ten mappings of the 65,530 that Linux gives a process, and
+/// two descriptors.
+const MAX_KEPT: u64 = 1000;
 
 /// Where modules come from. Cheap to clone.
 #[derive(Clone)]
@@ -74,7 +77,7 @@ impl Loader {
         disk: Option<DiskCache>,
         place: CompileIn,
     ) -> Result<Self, LoadError> {
-        let weigh = |_: &(Digest, bool), module: &Module| u32::try_from(module.code_bytes()).unwrap_or(u32::MAX);
+        let weigh = |_: &(Digest, bool), module: &Module| weight(module.code_bytes());
         let bounds = Bounds { initial_memory_bytes: sandbox.config().max_memory_bytes as u64, ..Bounds::default() };
         let shared = Shared {
             sandbox,
@@ -203,4 +206,20 @@ fn kept(sandbox: &Sandbox, disk: &DiskCache, digest: &Digest, metered: bool) -> 
         tracing::warn!(%digest, %error, "compiled code in the cache does not load; it is made again");
     }
     Ok(opened.ok())
+}
+
+/// What keeping a module counts for, of [`MAX_MAPPED`].
+fn weight(code_bytes: usize) -> u32 {
+    u32::try_from((code_bytes as u64).max(MAX_MAPPED / MAX_KEPT)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_KEPT, MAX_MAPPED, weight};
+
+    #[test]
+    fn no_more_modules_are_kept_than_a_process_may_map_however_small_they_are() {
+        assert!(MAX_MAPPED / u64::from(weight(1)) <= MAX_KEPT + 1);
+        assert_eq!(weight(64 << 20), 64 << 20);
+    }
 }
