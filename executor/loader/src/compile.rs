@@ -7,7 +7,7 @@
 //! The child reads the component from its standard input and writes 32 bytes, the hash of the engine it compiled
 //! for, and the native code as `aot::Code` puts it.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{os::unix::process::ExitStatusExt as _, path::PathBuf, process::Stdio, time::Duration};
 
 use bytes::Bytes;
 use lictor_model::Digest;
@@ -29,6 +29,10 @@ const TIME: Duration = Duration::from_secs(120);
 const MAX_CODE: u64 = 512 << 20;
 /// Compilations at the same time.
 const AT_ONCE: usize = 2;
+/// How often a component is compiled whose compiler somebody else killed.
+const TRIES: usize = 3;
+/// The signal that ends a process whatever it does. What a component does to its compiler ends that in other ways.
+const KILLED: i32 = 9;
 
 /// Where components are compiled.
 #[derive(Clone, Debug)]
@@ -65,7 +69,15 @@ impl Workshop {
         .await?;
         match &self.place {
             CompileIn::Process => blocking(move || Ok(Compiler::new(metered)?.compile(&facts, &component)?)).await,
-            CompileIn::Child(exe) => compile_in_child(exe, &facts.digest, component, metered).await,
+            CompileIn::Child(exe) => {
+                let component = Bytes::from(component);
+                for _ in 0..TRIES {
+                    if let Some(artifact) = compile_in_child(exe, &facts.digest, component.clone(), metered).await? {
+                        return Ok(artifact);
+                    }
+                }
+                Err(internal("the compiler was killed by somebody else, each time: the machine may be out of memory"))
+            }
         }
     }
 }
@@ -77,12 +89,13 @@ pub(crate) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|error| internal("loading was interrupted").caused_by(error))?
 }
 
+/// None if somebody killed the child, which says nothing of the component.
 async fn compile_in_child(
     exe: &PathBuf,
     digest: &Digest,
-    component: Vec<u8>,
+    component: Bytes,
     metered: bool,
-) -> Result<Artifact, LoadError> {
+) -> Result<Option<Artifact>, LoadError> {
     let mut command = Command::new(exe);
     command.arg("compile-component").args(metered.then_some("--metered"));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).env_clear();
@@ -108,6 +121,10 @@ async fn compile_in_child(
     let (read, status, code, said) = tokio::time::timeout(TIME, work).await.map_err(too_long)?;
     read.map_err(|error| internal("the compiler cannot be read").caused_by(error))?;
     let status = status.map_err(|error| internal("the compiler got lost").caused_by(error))?;
+    if status.signal() == Some(KILLED) {
+        tracing::warn!(component = %digest, "the compiler was killed by somebody else");
+        return Ok(None);
+    }
     if !status.success() {
         let why = if said.trim().is_empty() {
             "the compiler used up its memory or time".into()
@@ -120,7 +137,7 @@ async fn compile_in_child(
     let (engine, code) = written.split_first_chunk::<32>().ok_or_else(|| internal("the compiler wrote nothing"))?;
     let code =
         Code::from_bytes(&written.slice_ref(code)).ok_or_else(|| internal("the compiler did not write everything"))?;
-    Ok(Artifact::new(*digest, *engine, code))
+    Ok(Some(Artifact::new(*digest, *engine, code)))
 }
 
 fn internal(message: &str) -> LoadError {

@@ -274,6 +274,48 @@ fn the_servers_log_stays_one_object_a_line() {
     assert!(!log.contains('\u{1b}') && !log.contains('\0'));
 }
 
+/// The processes that compile for the server.
+fn compilers(server: &TestServer) -> Vec<i32> {
+    let own = server.pid().to_string();
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let stats = processes.filter_map(|pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).ok());
+    let children = stats.filter_map(|stat| {
+        let (name, rest) = stat.rsplit_once(") ")?;
+        let mut fields = rest.split(' ');
+        let (state, parent) = (fields.next()?, fields.next()?);
+        (parent == own && state != "Z").then(|| name.split(' ').next()?.parse().ok()).flatten()
+    });
+    children.collect()
+}
+
+// attack 19: a compiler that somebody killed, as a machine does that is out of memory, says nothing of the component.
+#[test]
+fn a_component_whose_compiler_was_killed_is_compiled_again() {
+    let server = TestServer::start();
+    // It takes long enough to be found.
+    let many = "(func (result i64) (local i64) (i64.mul (local.get 0) (i64.const 3)))".repeat(40_000);
+    let code = server.put_file("many.wasm", &super::refused::with_module(&many));
+    let uri = server.create_policy(&record("many", &code));
+    let mut killed = std::collections::BTreeSet::new();
+    let kill_one = |killed: &mut std::collections::BTreeSet<i32>| {
+        let found = compilers(&server).into_iter().find(|pid| !killed.contains(pid));
+        found.is_some_and(|pid| {
+            let process = rustix::process::Pid::from_raw(pid).unwrap();
+            rustix::process::kill_process(process, rustix::process::Signal::KILL).is_ok() && killed.insert(pid)
+        })
+    };
+    eventually("all tries to be killed", || {
+        kill_one(&mut killed);
+        let load = server.policy(&uri)["load"].clone();
+        if load["state"] == "failed" { Ok(()) } else { Err((load, killed.clone())) }
+    });
+    let load = server.policy(&uri)["load"].clone();
+    assert_eq!((&load["code"], killed.len()), (&json!("internal"), 3), "{load}");
+    // Whoever asks for it next has it compiled, whatever became of the first tries.
+    assert_eq!(server.execute(&uri, &json!(1)).status, 200);
+    assert_eq!(server.policy(&uri)["load"]["state"], "ready");
+}
+
 // attack 19: who takes the compiler over finds nothing to open there.
 #[test]
 fn the_process_that_compiles_can_open_nothing() {

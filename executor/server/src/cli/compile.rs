@@ -29,11 +29,12 @@ pub(super) struct CompileComponent {
 
 impl CompileComponent {
     pub(super) fn run(self) -> Result<(), Failure> {
-        limit(Resource::As, MEMORY)?;
-        limit(Resource::Cpu, SECONDS)?;
-        limit(Resource::Core, 0)?;
-        limit(Resource::Fsize, 0)?;
-        limit(Resource::Nofile, OPEN)?;
+        limit(Resource::As, MEMORY, MEMORY)?;
+        // Past the first it is ended by a signal of its own, which tells it from one that somebody killed.
+        limit(Resource::Cpu, SECONDS, SECONDS + 5)?;
+        limit(Resource::Core, 0, 0)?;
+        limit(Resource::Fsize, 0, 0)?;
+        limit(Resource::Nofile, OPEN, OPEN)?;
         // Nobody reads what it compiles once the server is gone; or rather the thread that started it, which is one of the
         // runtime's and lasts as long.
         set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| internal(std::io::Error::from(error)))?;
@@ -52,8 +53,8 @@ impl CompileComponent {
     }
 }
 
-fn limit(resource: Resource, most: u64) -> Result<(), Failure> {
-    let limit = Rlimit { current: Some(most), maximum: Some(most) };
+fn limit(resource: Resource, soft: u64, hard: u64) -> Result<(), Failure> {
+    let limit = Rlimit { current: Some(soft), maximum: Some(hard) };
     setrlimit(resource, limit).map_err(|error| internal(std::io::Error::from(error)))
 }
 
