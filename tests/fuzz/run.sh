@@ -11,9 +11,10 @@ keep=
 [ "${1:-}" = keep ] && keep=1 && shift
 [ $# -gt 0 ] && all=("$@")
 
-# Only the crates of this workspace are compiled anew, for libFuzzer; all others are there from `make test`.
-RUSTC_WORKSPACE_WRAPPER=$PWD/tests/fuzz/instrument.sh CARGO_INCREMENTAL=0 ${CARGO:-cargo} build --profile checked \
-    --workspace --bin fuzz --features lictor-fuzz/libfuzzer --locked || exit 1
+# The crates of this workspace are compiled anew, for libFuzzer and with every check; most others are there from
+# `make test`.
+RUSTC_WORKSPACE_WRAPPER=$PWD/tests/fuzz/instrument.sh CARGO_INCREMENTAL=0 CARGO_PROFILE_CHECKED_OVERFLOW_CHECKS=true \
+    ${CARGO:-cargo} build --profile checked --workspace --bin fuzz --features lictor-fuzz/libfuzzer --locked || exit 1
 
 # libFuzzer on one target. Databases and files of a run are in memory where that can be.
 fuzz() {
