@@ -293,7 +293,9 @@ impl<'a> Desk<'a> {
 
     /// Like [`ask`](Self::ask), with any body.
     pub(crate) fn ask_with(&mut self, what: &str, line: &str, body: Body<'_>, may: &[&str]) -> Answer {
-        let mark = self.world.full.mark();
+        let world = self.world;
+        let (full, die) = (world.full.mark(), world.compilers_die.mark());
+        let excused = || world.full.touched(full) || world.compilers_die.touched(die);
         let Some(reply) = self.send(what, line, body) else { return Answer::Unknown };
         match judged(&reply) {
             Ok(Ok(body)) => {
@@ -304,8 +306,8 @@ impl<'a> Desk<'a> {
                 self.world.count_outcome(&code);
                 Answer::Refused
             }
-            Ok(Err(code)) if code == "internal" && self.world.full.touched(mark) => {
-                self.world.count_outcome("internal, as the disk was full");
+            Ok(Err(code)) if code == "internal" && excused() => {
+                self.world.count_outcome("internal, as the disk was full or compilers were killed");
                 // A server that has not read all of a request closes the connection after its answer, unannounced.
                 self.connection = Connection::default();
                 Answer::Unknown
