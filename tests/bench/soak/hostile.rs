@@ -17,6 +17,9 @@ use crate::{
     world::{Answer, Desk},
 };
 
+/// What a nuisance does on a connection of its own, which stays open for a while.
+type Trick = fn(&mut Desk<'_>, SocketAddr) -> std::io::Result<TcpStream>;
+
 /// Connections that a hostile client leaves open.
 const LEFT_OPEN: usize = 24;
 const EXECUTE: &str =
@@ -78,7 +81,7 @@ pub(crate) fn nuisance(desk: &mut Desk<'_>) {
     while !desk.world.is_over() {
         thread::sleep(Duration::from_millis(30 + desk.chance.below(100) as u64));
         let Some((address, ..)) = desk.world.at().filter(|_| !desk.world.ends.is_on()) else { continue };
-        let kinds: [(&str, fn(&mut Desk<'_>, SocketAddr) -> std::io::Result<TcpStream>); 8] = [
+        let kinds: [(&str, Trick); 8] = [
             ("says nothing", silent),
             ("ends amid its head", half_a_head),
             ("ends amid its body", half_a_body),

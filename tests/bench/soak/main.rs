@@ -52,6 +52,9 @@ const CLIENTS: u64 = 4;
 const DIRECTOR: u64 = 1_000;
 const NUISANCE: u64 = 1_001;
 
+/// What one client does, each with its number.
+type Parts = Vec<(usize, Box<dyn Part>)>;
+
 struct Options {
     time: Duration,
     seed: u64,
@@ -163,7 +166,7 @@ fn direct(options: &Options, desk: &mut Desk<'_>, faults: &mut Faults<'_>, mut s
 
 /// When nobody asks for anything any more: everything must be there, what was used must be given back, and all of it must
 /// also be there after a stop and a start.
-fn close(world: &World, place: &Place, server: Server, clients: Vec<(u64, Vec<(usize, Box<dyn Part>)>)>) -> Res<()> {
+fn close(world: &World, place: &Place, server: Server, clients: Vec<(u64, Parts)>) -> Res<()> {
     println!("the last checks");
     world.again();
     let mut clients: Vec<_> = clients.into_iter().map(|(number, parts)| (Desk::new(world, number), parts)).collect();
