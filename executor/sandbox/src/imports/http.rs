@@ -338,11 +338,17 @@ where
         .map_err(|_| Error::HttpProtocolError)
     };
     tokio::pin!(response);
+    let mut over = false;
     // The connection has to be driven for the response to come.
     let response = loop {
         tokio::select! {
             response = &mut response => break response?,
-            ended = &mut io => ended?,
+            // Once: a connection that has ended without an error may still hand over what came before, and must not be
+            // asked again.
+            ended = &mut io, if !over => {
+                over = true;
+                ended?;
+            }
         }
     };
     let response = response.map(|body| {
@@ -350,7 +356,9 @@ where
             .map_err(|_| Error::HttpResponseBodySize(Some(MAX_RESPONSE as u64)))
             .boxed_unsync()
     });
-    Ok((response, Box::new(io)))
+    let io: Box<dyn Future<Output = Result<(), Error>> + Send> =
+        if over { Box::new(async { Ok(()) }) } else { Box::new(io) };
+    Ok((response, io))
 }
 
 /// The request as it goes on the wire: only path and query, its body bounded.
