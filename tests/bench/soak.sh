@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 cargo build --profile checked --workspace --bins --locked
+export LICTOR_BIN=${LICTOR_BIN:-$PWD/target/checked/lictor}
 apart=()
 unshare --mount true 2>/dev/null && apart=(unshare --mount)
 exec "${apart[@]}" nice -n 10 target/checked/soak --minutes "${MINUTES:-10}" ${SEED:+--seed "$SEED"}
