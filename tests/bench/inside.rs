@@ -1,6 +1,7 @@
 //! The parts of a server in this process, without HTTP, with `ip_allowlist` in its registry.
 
 use lictor::{
+    access::Asker,
     app::App,
     config::{Config, Flags},
     executor::{Origin, Request},
@@ -86,13 +87,14 @@ impl Inside {
     }
 
     async fn call_one(&self, name: &str, input: &str) -> Res<String> {
-        let call = FunctionCall { input, timeout_ms: None, dry_run: false, origin: Origin::Http };
+        let call =
+            FunctionCall { input, timeout_ms: None, dry_run: false, origin: Origin::Http, asker: &Asker::default() };
         answer(self.app.functions.call(name, call).await?.run.outcome)
     }
 
     /// One execution of a graph of four functions, one after the other.
     pub async fn graph(&self) -> Res<String> {
-        let call = GraphCall { input: INPUT, timeout_ms: None, dry_run: false, trace: false };
+        let call = GraphCall { input: INPUT, timeout_ms: None, dry_run: false, trace: false, asker: Asker::default() };
         match self.app.graphs.execute(GRAPH, call).await?.ended {
             Ended::Answered(output) => Ok(output.to_string()),
             other => Err(format!("the graph did not answer: {other:?}").into()),

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use lictor_model::{Limits, LimitsSpec, Outcome, limits::Ceiling};
 use lictor_sandbox::{
-    Bounds, Call, CallFacts, Compiler, Facts, Instance, LogLine, Op, Policy, Recorder, Run, Sandbox, run,
+    Bounds, Call, CallFacts, Compiler, Facts, Instance, LogLine, Op, Policy, Recorder, Run, Sandbox, TapeMode, run,
 };
 
 use crate::{INPUT, PARAMETERS, Res};
@@ -66,9 +66,10 @@ impl Subject {
         let call = Call {
             op,
             limits: self.limits,
-            facts: CallFacts { id: "bench", origin: "bench" },
+            facts: CallFacts::now("bench", "bench", &self.limits),
             context: None,
             dry_run: false,
+            tape: TapeMode::Off,
             recorder: Arc::clone(&self.recorder),
         };
         Ok(run(&self.sandbox, instance, call).await?)

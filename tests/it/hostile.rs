@@ -6,7 +6,7 @@
 
 mod answers;
 mod clients;
-mod disk;
+pub(crate) mod disk;
 mod meanwhile;
 mod patterns;
 mod refused;

@@ -25,6 +25,8 @@ mod cli;
 mod client;
 /// The context of a policy: what it keeps, its bounds, and that nothing acknowledged is lost.
 mod context;
+/// The decision log, and replay.
+mod decisions;
 /// What was acknowledged, after kill -9: every registry.
 mod durability;
 /// Requests that no honest client sends, and the admin listener.

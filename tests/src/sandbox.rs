@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lictor_model::{Capabilities, Limits, LimitsSpec, Outcome, StopKind, address::AllowPrivate, limits::Ceiling};
 use lictor_sandbox::{
     Bounds, Call, CallFacts, Compiler, Facts, Instance, Level, LogLine, Module, Op, OpenError, Policy, Recorder,
-    Refusal, Run, RunError, Sandbox, SandboxConfig, context::Bucket, run,
+    Refusal, Run, RunError, Sandbox, SandboxConfig, TapeMode, context::Bucket, run,
 };
 use serde_json::Value;
 
@@ -161,9 +161,10 @@ impl Cell {
         let call = Call {
             op,
             limits: self.limits,
-            facts: CallFacts { id: "call-1", origin: "test" },
+            facts: CallFacts::now("call-1", "test", &self.limits),
             context: Some(Arc::clone(&self.context)),
             dry_run: false,
+            tape: TapeMode::Off,
             recorder: Arc::clone(&self.heard) as Arc<dyn Recorder>,
         };
         run(&self.sandbox, instance, call).await

@@ -6,7 +6,9 @@ use std::sync::{
 };
 
 use lictor_model::{FieldError, Limits, Outcome, Schemas, json};
-use lictor_sandbox::{Call, CallFacts, Checked, Instance, Op, Recorder, Run, Sandbox, checked, context::Bucket, run};
+use lictor_sandbox::{
+    Call, CallFacts, Checked, Instance, Op, Recorder, Run, Sandbox, TapeMode, checked, context::Bucket, run,
+};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -74,9 +76,10 @@ impl Local {
         let call = Call {
             op,
             limits: self.limits,
-            facts: CallFacts { id: &id, origin: "local" },
+            facts: CallFacts::now(&id, "local", &self.limits),
             context: Some(Arc::clone(&self.context)),
             dry_run: false,
+            tape: TapeMode::Off,
             recorder: Arc::clone(&self.recorder),
         };
         let run = run(&self.sandbox, &mut instance, call).await?;

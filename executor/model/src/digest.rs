@@ -7,7 +7,10 @@ use std::{fmt, str::FromStr};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::field::shorten;
+use crate::{
+    field::shorten,
+    hex::{self, nibble},
+};
 
 const PREFIX: &str = "sha256:";
 const DIGITS: usize = 64;
@@ -50,7 +53,7 @@ impl Digest {
 
     /// The 64 hex digits alone, for the name of a file.
     pub fn to_hex(&self) -> String {
-        self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|n| char::from_digit(n.into(), 16)).collect()
+        hex::encode(&self.0)
     }
 }
 
@@ -87,14 +90,6 @@ impl FromStr for Digest {
         }
         // 64 characters that are not 64 bytes have one that is no digit, perhaps after the bytes that were read.
         if digits.len() == DIGITS { Ok(Self(bytes)) } else { Err(wrong(digits)) }
-    }
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
     }
 }
 

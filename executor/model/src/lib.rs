@@ -18,6 +18,7 @@ pub mod field;
 pub mod filter;
 pub mod function;
 pub mod graph;
+pub mod hex;
 pub mod id;
 pub mod job;
 pub mod json;

@@ -40,7 +40,7 @@ pub(crate) fn in_twin(policy: &Policy, call: &Call<'_>, started: Instant, deadli
 
 fn answer(spare: &mut Spare, policy: &Policy, call: &Call<'_>, started: Instant, deadline: Instant) -> Option<Run> {
     let most = call.limits.output_bytes().max(run::HOSTCALL_BYTES);
-    let outcome = run::finish(Guest { spare, most }.call(policy, call, deadline)?, &call.limits);
+    let outcome = run::finish(Guest { spare, most }.call(policy, call)?, &call.limits);
     let now = Instant::now();
     if matches!(outcome, Outcome::Stopped(_)) || deadline <= now {
         return None;
@@ -66,7 +66,7 @@ struct Guest<'a> {
 type Text = (u32, u32);
 
 impl Guest<'_> {
-    fn call(&mut self, policy: &Policy, call: &Call<'_>, deadline: Instant) -> Option<Result<String, Failure>> {
+    fn call(&mut self, policy: &Policy, call: &Call<'_>) -> Option<Result<String, Failure>> {
         if let Err(failure) = self.init(policy, run::effective_parameters(policy, call))? {
             return Some(Err(failure));
         }
@@ -77,7 +77,7 @@ impl Guest<'_> {
                     Some(parameters) => (1, self.lower(parameters)?),
                     None => (0, (0, 0)),
                 };
-                let (input, facts) = (self.lower(input)?, self.lower(&run::facts(policy, call, deadline))?);
+                let (input, facts) = (self.lower(input)?, self.lower(&run::facts(policy, call))?);
                 let arguments = (given, parameters.0, parameters.1, input.0, input.1, facts.0, facts.1);
                 let Spare { functions, store, .. } = &mut *self.spare;
                 let at = functions.eval.call(&mut *store, arguments).ok()?;

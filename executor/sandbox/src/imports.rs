@@ -7,6 +7,7 @@
 mod host;
 pub(crate) mod http;
 mod inert;
+mod io;
 mod keyvalue;
 pub(crate) mod known;
 mod logging;
@@ -14,10 +15,10 @@ mod system;
 
 use wasmtime::{
     Engine, Result,
-    component::{HasData, Linker, ResourceTable},
+    component::{HasData, Linker},
 };
 use wasmtime_wasi_http::{WasiHttp, WasiHttpCtxView};
-use wasmtime_wasi_io::bindings::wasi::io;
+use wasmtime_wasi_io::bindings::wasi::io as wasi_io;
 
 use crate::state::State;
 
@@ -57,20 +58,13 @@ impl HasData for Host {
     type Data<'a> = &'a mut State;
 }
 
-/// Gives `wasi:io` the table of resources.
-struct Table;
-
-impl HasData for Table {
-    type Data<'a> = &'a mut ResourceTable;
-}
-
 /// A linker with every import that a policy may have. Calls are counted where wasmtime asks for the state.
 pub(crate) fn linker(engine: &Engine) -> Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     let l = &mut linker;
-    io::error::add_to_linker::<State, Table>(l, table)?;
-    io::poll::add_to_linker::<State, Table>(l, table)?;
-    io::streams::add_to_linker::<State, Table>(l, table)?;
+    wasi_io::error::add_to_linker::<State, Host>(l, host)?;
+    wasi_io::poll::add_to_linker::<State, Host>(l, host)?;
+    wasi_io::streams::add_to_linker::<State, Host>(l, host)?;
     bindings::wasi::cli::exit::add_to_linker::<State, Host>(l, host)?;
     bindings::wasi::cli::stdin::add_to_linker::<State, Host>(l, host)?;
     bindings::wasi::cli::stdout::add_to_linker::<State, Host>(l, host)?;
@@ -85,7 +79,7 @@ pub(crate) fn linker(engine: &Engine) -> Result<Linker<State>> {
     logging::add_to_linker(l)?;
     let options = wasmtime_wasi_http::p2::bindings::http::types::LinkOptions::default();
     wasmtime_wasi_http::p2::bindings::http::types::add_to_linker::<State, WasiHttp>(l, &options, http_view)?;
-    http::add_handler_to_linker(l)?;
+    http::add_to_linker(l)?;
     Ok(linker)
 }
 
@@ -95,10 +89,6 @@ pub(crate) use inert::complete;
 fn host(state: &mut State) -> &mut State {
     state.host_calls = state.host_calls.saturating_add(1);
     state
-}
-
-fn table(state: &mut State) -> &mut ResourceTable {
-    &mut host(state).table
 }
 
 fn http_view(state: &mut State) -> WasiHttpCtxView<'_> {

@@ -27,6 +27,7 @@ mod recorder;
 mod run;
 mod spare;
 mod state;
+mod tape;
 mod twin;
 
 pub use checked::Checked;
@@ -38,3 +39,4 @@ pub use log::{Level, LogLine};
 pub use module::{Module, OpenError};
 pub use recorder::{Canned, Recorder, TracingRecorder};
 pub use run::{Call, CallFacts, Instance, Op, Policy, Run, RunError, run};
+pub use tape::{Data, Event, HttpAnswer, Matching, TapeMode, Told, Transcript};

@@ -16,7 +16,7 @@ use std::{
     pin::pin,
     sync::Arc,
     task::Poll,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use futures_util::FutureExt as _;
@@ -36,6 +36,7 @@ use crate::{
     module::{Linked, Module},
     recorder::Recorder,
     state::{Clock, State, Surroundings},
+    tape::{TapeMode, Transcript},
 };
 
 /// Ticks between two looks at the clock while a guest computes.
@@ -74,6 +75,8 @@ pub struct Call<'a> {
     pub context: Option<Arc<Bucket>>,
     /// Whether nothing outside may be changed: of its requests, only those of a safe method are sent.
     pub dry_run: bool,
+    /// What is to become of what it is told.
+    pub tape: TapeMode,
     /// Is told what happens.
     pub recorder: Arc<dyn Recorder>,
 }
@@ -115,6 +118,8 @@ pub struct CallFacts<'a> {
     pub id: &'a str,
     /// Where the call comes from: `http`, `cli`, `test`. Plain characters only.
     pub origin: &'a str,
+    /// When it is stopped, in milliseconds since the Unix epoch, as the policy is told.
+    pub deadline_ms: u64,
 }
 
 /// What came of a call, and what it used.
@@ -126,12 +131,16 @@ pub struct Run {
     pub usage: Usage,
     /// What [`Op::Save`] handed over.
     pub state: Option<Vec<u8>>,
+    /// What it was told, if that was to be recorded; none if it asked for nothing.
+    pub transcript: Option<Box<Transcript>>,
+    /// Of a replay: where it left the record.
+    pub strayed: Option<String>,
 }
 
 impl Run {
-    /// A run without a state.
+    /// A run of an instance of its own that asked for nothing.
     pub fn new(outcome: Outcome, usage: Usage) -> Self {
-        Self { outcome, usage, state: None }
+        Self { outcome, usage, state: None, transcript: None, strayed: None }
     }
 }
 
@@ -159,6 +168,15 @@ pub struct Instance {
 struct Live {
     store: Store<State>,
     ready: Option<component::Instance>,
+}
+
+impl<'a> CallFacts<'a> {
+    /// Of a call that begins now.
+    pub fn now(id: &'a str, origin: &'a str, limits: &Limits) -> Self {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let deadline_ms = u64::try_from((now + limits.timeout()).as_millis()).unwrap_or(u64::MAX);
+        Self { id, origin, deadline_ms }
+    }
 }
 
 impl Instance {
@@ -218,6 +236,10 @@ async fn run_in_component(
     let made = live.call(&policy, linked, &call, &mut saved);
     let ended = AssertUnwindSafe(cut_at(deadline, made)).catch_unwind().await;
     let usage = live.usage(started, &call.limits);
+    let tape = &mut live.store.data_mut().tape;
+    let strayed = tape.strayed();
+    let transcript =
+        tape.transcript().filter(|transcript| transcript.cut || !transcript.events.is_empty()).map(Box::new);
     let outcome = match ended {
         Ok(Some(Ok(answer))) => finish(answer, &call.limits),
         Ok(Some(Err(error))) => Outcome::Stopped(classify(&error, live.store.data(), &call.limits)?),
@@ -228,7 +250,7 @@ async fn run_in_component(
         instance.live = Some(live);
     }
     let state = if matches!(outcome, Outcome::Finished(_)) { saved } else { None };
-    Ok(Run { outcome, usage, state })
+    Ok(Run { outcome, usage, state, transcript, strayed })
 }
 
 impl Live {
@@ -284,7 +306,7 @@ impl Live {
         match call.op {
             Op::Init => Ok(Ok("null".into())),
             Op::Eval { parameters, input } => {
-                let facts = facts(policy, call, self.store.data().deadline);
+                let facts = facts(policy, call);
                 self.invoke(&instance, &linked.eval, (parameters, input, facts.as_str())).await
             }
             Op::Management { action, data } => self.invoke(&instance, &linked.management, (action, data)).await,
@@ -381,16 +403,9 @@ pub(crate) fn effective_parameters<'a>(policy: &'a Policy, call: &Call<'a>) -> &
 }
 
 /// The facts of a call as JSON. Every text in it is made of plain characters.
-pub(crate) fn facts(policy: &Policy, call: &Call<'_>, deadline: Instant) -> String {
-    let at = match policy.deterministic {
-        true => Duration::ZERO,
-        false => {
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            now + deadline.saturating_duration_since(Instant::now())
-        }
-    };
-    let deadline_ms = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
-    let CallFacts { id, origin } = call.facts;
+pub(crate) fn facts(policy: &Policy, call: &Call<'_>) -> String {
+    let CallFacts { id, origin, deadline_ms } = call.facts;
+    let deadline_ms = if policy.deterministic { 0 } else { deadline_ms };
     let uri = &policy.uri;
     format!(r#"{{"id":"{id}","policy_rule_uri":"{uri}","origin":"{origin}","deadline_ms":{deadline_ms}}}"#)
 }

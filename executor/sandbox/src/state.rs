@@ -7,7 +7,15 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use wasmtime::{ResourceLimiter, component::ResourceTable};
 use wasmtime_wasi_http::WasiHttpCtx;
 
-use crate::{context::Bucket, host::HostFunctions, imports::http::Hooks, log::Log, recorder::Recorder, run::Call};
+use crate::{
+    context::Bucket,
+    host::HostFunctions,
+    imports::http::Hooks,
+    log::Log,
+    recorder::Recorder,
+    run::Call,
+    tape::{Event, Tape},
+};
 
 /// Calls from one guest call to the host, of all kinds together. Past it the guest is stopped.
 pub(crate) const MAX_HOST_CALLS: u64 = 100_000;
@@ -32,6 +40,9 @@ pub(crate) struct State {
     pub(crate) host_calls: u64,
     pub(crate) http_ctx: WasiHttpCtx,
     pub(crate) hooks: Hooks,
+    pub(crate) tape: Tape,
+    /// The streams that are standard output or error.
+    pub(crate) spoken: Vec<u32>,
     rng: Option<Box<StdRng>>,
 }
 
@@ -75,6 +86,8 @@ impl State {
             host_calls: 0,
             http_ctx,
             hooks: around.hooks,
+            tape: Tape::Off,
+            spoken: Vec::new(),
             rng: None,
         }
     }
@@ -90,6 +103,8 @@ impl State {
         self.context_bytes = limits.context_bytes();
         self.deadline = deadline;
         self.host_calls = 0;
+        self.tape = call.tape.tape();
+        self.hooks.is_playing = self.tape.is_playing();
     }
 
     /// Counts one call to the host and stops the guest when it makes too many.
@@ -106,6 +121,12 @@ impl State {
             ));
         }
         Ok(())
+    }
+
+    /// Notes that the guest was refused something, and the grant that would have prevented it.
+    pub(crate) fn denied(&mut self, missing: &str) {
+        self.log.denied(missing);
+        self.tape.note(|| Event::Refused { grant: missing.replace('`', "") });
     }
 
     /// The guest's source of chance, made when it is first used.

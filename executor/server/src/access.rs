@@ -75,6 +75,26 @@ pub struct Caller {
     allowance: Option<Arc<Allowance>>,
 }
 
+/// Who asks for a decision, as far as that is known, and as part of which trace.
+#[derive(Clone, Debug, Default)]
+pub struct Asker {
+    /// Who makes the request.
+    pub caller: Option<Arc<Caller>>,
+    /// The id of the token, where nothing else is known of who asked.
+    pub token: Option<Box<str>>,
+    /// The id of the trace (W3C Trace Context).
+    pub trace: Option<Box<str>>,
+}
+
+impl Asker {
+    /// The id of the token that was shown, and what that is called.
+    pub fn named(&self) -> Option<(&str, Option<&str>)> {
+        let shown = self.caller.as_ref().and_then(|caller| caller.token.as_deref());
+        let known = shown.map(|token| (token.id.as_str(), Some(token.name.as_str())));
+        known.or_else(|| self.token.as_deref().map(|id| (id, None)))
+    }
+}
+
 /// What a token is spoken of by.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Named {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use lictor_loader::{CompileIn, DiskCache, FetchRules, Loader};
-use lictor_sandbox::{Sandbox, SandboxConfig, TracingRecorder};
+use lictor_sandbox::{Sandbox, SandboxConfig};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     assets::Assets,
     config::Config,
     contexts::Contexts,
+    decisions::Decisions,
     error::{Error, ErrorKind},
     executor::Executor,
     executors::{self, Executors},
@@ -43,6 +44,8 @@ pub struct App {
     pub access: Access,
     /// Who changed what.
     pub trail: Trail,
+    /// What was decided.
+    pub decisions: Decisions,
     /// What is durable.
     pub store: Store,
     /// Where policies run.
@@ -66,12 +69,18 @@ pub struct App {
     /// The system that this executor belongs to, if that is another server.
     pub system: Option<System>,
     tasks: TaskTracker,
-    stopping: Arc<AtomicBool>,
-    stopped: CancellationToken,
+    stopping: Stopping,
     /// The executor id, where several processes share a database.
     lease: Lease,
     /// Held as long as the server runs: a data directory has one server.
     _lock: Arc<File>,
+}
+
+/// Whether the server takes new work, looked at by each request, and waited for by answers that go on.
+#[derive(Clone, Default)]
+struct Stopping {
+    now: Arc<AtomicBool>,
+    token: CancellationToken,
 }
 
 impl App {
@@ -80,26 +89,26 @@ impl App {
         let lock = lock_data_dir(config)?;
         let sandbox = sandbox(config)?;
         let store = Store::open(&config.store).await?;
-        let (metrics, tasks) = (Metrics::new(), TaskTracker::new());
+        let (metrics, tasks, system) = (Metrics::new(), TaskTracker::new(), System::of(config)?);
         let access = Access::start(config, store.clone(), &tasks).await?;
         let trail = Trail::start(&config.data_dir.join("audit"), &tasks)?;
         let lease = store.hold(config.executor_id.as_str(), &config.data_dir).await?;
         let assets = Assets::new(store.clone(), config);
-        let system = System::of(config)?;
         let loader = loader(config, &sandbox, system.as_ref(), &assets)?;
+        let decisions = Decisions::of(config.decisions.as_ref(), &metrics)?;
+        let counted = (metrics.clone(), decisions.clone());
         let contexts = Contexts::start(store.clone(), &tasks);
         let policies = Policies::new(
             store.clone(),
             loader,
             contexts.clone(),
-            metrics.clone(),
+            counted.clone(),
             config.bounds.clone(),
             system.clone(),
             &tasks,
         );
         tasks.spawn(follow(store.changes(), policies.clone(), contexts.clone()));
-        let recorder = Arc::new(TracingRecorder);
-        let executor = Executor::new(policies.clone(), contexts.clone(), sandbox.clone(), metrics.clone(), recorder);
+        let executor = Executor::new(policies.clone(), contexts.clone(), sandbox.clone(), counted);
         let executors = Executors::start(config, store.clone(), executor.clone(), &tasks).await?;
         if let Some(system) = &system {
             tasks.spawn(executors::report(system.clone(), executor.clone(), config.heartbeat));
@@ -114,7 +123,8 @@ impl App {
         };
         let functions = Functions::start(ground, config.max_replicas, &tasks).await?;
         let jobs = Jobs::start(config, store.clone(), executor.clone(), executors.clone(), policies.clone());
-        let placement = Placement::new(Around {
+        let graphs = Graphs::start(store.clone(), functions.clone(), &config.bounds.ceiling, &tasks);
+        let around = Around {
             config,
             store: store.clone(),
             policies: policies.clone(),
@@ -122,12 +132,12 @@ impl App {
             executors: executors.clone(),
             functions: functions.clone(),
             system: system.clone(),
-        });
-        let graphs = Graphs::start(store.clone(), functions.clone(), &config.bounds.ceiling, &tasks);
+        };
         Ok(Self {
             metrics,
             access,
             trail,
+            decisions,
             store,
             sandbox,
             assets,
@@ -135,13 +145,12 @@ impl App {
             graphs,
             functions,
             jobs,
-            placement,
+            placement: Placement::new(around),
             executor,
             executors,
             system,
             tasks,
-            stopping: Arc::default(),
-            stopped: CancellationToken::new(),
+            stopping: Stopping::default(),
             lease,
             _lock: Arc::new(lock),
         })
@@ -149,18 +158,18 @@ impl App {
 
     /// Says that the server takes no new work.
     pub fn begin_stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
-        self.stopped.cancel();
+        self.stopping.now.store(true, Ordering::Relaxed);
+        self.stopping.token.cancel();
     }
 
     /// Waits until the server takes no new work: then answers that would go on for ever end.
     pub fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.stopped.clone().cancelled_owned()
+        self.stopping.token.clone().cancelled_owned()
     }
 
     /// Whether the server takes no new work.
     pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
+        self.stopping.now.load(Ordering::Relaxed)
     }
 
     /// Waits until another process has taken our executor id, which must not be in use twice.
@@ -179,6 +188,7 @@ impl App {
         self.policies.stop().await;
         self.tasks.close();
         self.trail.sync().await;
+        self.decisions.stop().await;
         // A database that does not answer now lets it go by itself.
         tokio::time::timeout(RELEASE, self.store.release(&self.lease)).await.ok();
         self.store.close().await;

@@ -1,6 +1,7 @@
 //! The command line: what each subcommand takes, and which exit code means what.
 
 mod answer;
+mod audit;
 mod bench;
 mod compile;
 mod completions;
@@ -16,6 +17,7 @@ mod progress;
 mod pull;
 mod push;
 mod remote;
+mod replay;
 mod serve;
 mod source;
 mod test;
@@ -57,6 +59,8 @@ Make a policy
 Serve policies
   serve        Serve the API until told to stop
   token        Make, list and revoke the tokens that open the API
+  audit        Read the decision log, and prove it whole
+  replay       Make recorded decisions again, or ask another version of the policy
   completions  Print a shell's completion script
 
 Options
@@ -91,6 +95,8 @@ enum Command {
     /// Serve the API until told to stop.
     Serve(serve::Serve),
     Token(token::Token),
+    Audit(audit::Audit),
+    Replay(replay::Replay),
     Completions(completions::Completions),
     /// Compile a component from standard input to standard output; `serve` runs this as a child.
     #[command(hide = true)]
@@ -165,6 +171,8 @@ pub fn main() -> ExitCode {
         Command::Pull(pull) => pull.run(),
         Command::Serve(serve) => serve.run(),
         Command::Token(token) => token.run(),
+        Command::Audit(audit) => audit.run(),
+        Command::Replay(replay) => replay.run(),
         Command::Completions(completions) => completions.run(),
         Command::CompileComponent(compile) => compile.run(),
     };

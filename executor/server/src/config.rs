@@ -3,9 +3,10 @@
 //! `RawConfig` is what people type; `Config` is what it means. The environment is read here and nowhere else.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -16,7 +17,13 @@ use figment::{
 use lictor_model::{ExecutorId, HostUri, Origin, PolicyUri, address::AllowPrivate, limits::Ceiling};
 use serde::{Deserialize, Serialize};
 
-use crate::{access::Rates, policies::Bounds, store::Location, telemetry::LogFormat};
+use crate::{
+    access::Rates,
+    decisions::{self, Durability, Privacy, WhenFull},
+    policies::Bounds,
+    store::Location,
+    telemetry::LogFormat,
+};
 
 /// What people type, in a file, the environment or as flags.
 #[derive(Debug, Deserialize)]
@@ -54,12 +61,26 @@ struct RawConfig {
     log_format: LogFormat,
     ceiling: Ceiling,
     grants: RawGrants,
+    decisions: RawDecisions,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawGrants {
     http: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDecisions {
+    enabled: bool,
+    durability: Durability,
+    when_full: WhenFull,
+    keep_mb: u64,
+    keep_days: Option<u64>,
+    replay_kb: u64,
+    key: Option<PathBuf>,
+    policies: BTreeMap<String, Privacy>,
 }
 
 /// Where what TLS needs is.
@@ -189,6 +210,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// What a record may get at most.
     pub bounds: Bounds,
+    /// How decisions are recorded, if they are.
+    pub decisions: Option<decisions::Settings>,
 }
 
 const NO_DATA_DIR: &str = "`data_dir` is missing: give --data-dir DIR, the folder for everything that is kept";
@@ -221,6 +244,11 @@ impl RawConfig {
 pub fn location(file: Option<PathBuf>, flags: &Flags) -> Result<Location, String> {
     let raw = RawConfig::read(file, flags)?;
     Location::parse(raw.store.as_deref(), &raw.data_dir.ok_or(NO_DATA_DIR)?)
+}
+
+/// The data directory, for commands that need nothing else of the configuration.
+pub fn data_dir(file: Option<PathBuf>, flags: &Flags) -> Result<PathBuf, String> {
+    RawConfig::read(file, flags)?.data_dir.ok_or_else(|| NO_DATA_DIR.to_owned())
 }
 
 impl Config {
@@ -271,6 +299,14 @@ fn defaults() -> serde_json::Value {
         "log_format": "text",
         "ceiling": Ceiling::default(),
         "grants": {},
+        "decisions": {
+            "enabled": true,
+            "durability": "batched",
+            "when_full": "refuse",
+            "keep_mb": 1024,
+            "replay_kb": 1024,
+            "policies": {},
+        },
     })
 }
 
@@ -299,7 +335,9 @@ impl RawConfig {
         }
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let data_dir = self.data_dir.ok_or(NO_DATA_DIR)?;
+        let decisions = self.decisions.resolve(&data_dir)?;
         Ok(Config {
+            decisions,
             store: Location::parse(self.store.as_deref(), &data_dir)?,
             data_dir,
             listen,
@@ -332,6 +370,33 @@ impl RawConfig {
             log_format: self.log_format,
             bounds: Bounds { ceiling: self.ceiling, http: self.grants.http.map(origins).transpose()? },
         })
+    }
+}
+
+impl RawDecisions {
+    fn resolve(self, data_dir: &Path) -> Result<Option<decisions::Settings>, String> {
+        if self.keep_mb == 0 {
+            return Err("`decisions.keep_mb` must be at least 1; `decisions.enabled = false` records nothing".into());
+        }
+        for (policy, privacy) in &self.policies {
+            if let Some(wrong) = privacy.mask.iter().find(|pointer| !pointer.starts_with('/')) {
+                return Err(format!(
+                    "`decisions.policies` has for `{policy}` the mask `{wrong}`, which is no JSON pointer such as `/input/user`"
+                ));
+            }
+        }
+        const DAY: u64 = 86_400_000;
+        let settings = decisions::Settings {
+            durability: self.durability,
+            when_full: self.when_full,
+            keep_bytes: self.keep_mb.saturating_mul(1 << 20),
+            keep_ms: self.keep_days.map(|days| days.saturating_mul(DAY)),
+            transcript_bytes: usize::try_from(self.replay_kb.saturating_mul(1024)).unwrap_or(usize::MAX),
+            key: self.key,
+            policies: self.policies.into_iter().collect(),
+            ..decisions::Settings::of(data_dir)
+        };
+        Ok(self.enabled.then_some(settings))
     }
 }
 

@@ -37,6 +37,8 @@ pub enum ErrorKind {
     Busy,
     /// We are stopping.
     ShuttingDown,
+    /// It could not be recorded.
+    Unrecorded,
     /// Not part of this version.
     NotAvailable,
     /// Nobody knows who asks.
@@ -66,7 +68,7 @@ impl ErrorKind {
             Self::Conflict => "conflict",
             Self::Busy => "busy",
             Self::ShuttingDown => "shutting_down",
-            Self::NotAvailable => "not_available",
+            Self::NotAvailable | Self::Unrecorded => "not_available",
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::Load(code) => code.as_str(),

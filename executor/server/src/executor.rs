@@ -5,27 +5,22 @@
 //! [`Executor::drive`] makes one call of an instance that somebody keeps. Both wait for their turn on this executor,
 //! check schemas, run in the sandbox, commit what the call wrote to its context, and count it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use lictor_model::{Limits, Outcome};
 use lictor_sandbox::{
-    Call, CallFacts, HostFunctions, Instance, Op, Policy, Recorder, Run, Sandbox, context::Bucket, run,
+    Call, CallFacts, HostFunctions, Instance, Op, Policy, Recorder, Run, Sandbox, TracingRecorder, context::Bucket, run,
 };
 
 use crate::{
+    access::Asker,
     checked::{self, Checked},
     contexts::Contexts,
+    decisions::{Begun, Decision, DecisionId, Decisions, Entry, Version, timeout_ms},
     error::{Error, ErrorKind},
     executors::{Gate, Place},
     policies::{Policies, Ready},
     shadows::Shadow,
-    stripes::{STRIPES, Striped},
     telemetry::Metrics,
 };
 
@@ -41,8 +36,8 @@ struct Parts {
     contexts: Contexts,
     sandbox: Sandbox,
     metrics: Metrics,
+    decisions: Decisions,
     recorder: Arc<dyn Recorder>,
-    call_ids: CallIds,
 }
 
 /// Where a call comes from, as the policy is told.
@@ -98,6 +93,8 @@ pub struct Request<'a> {
     pub with: Option<&'a With>,
     /// In the place of the policy's own context, which is then neither read nor written.
     pub context: Option<&'a Arc<Bucket>>,
+    /// Who asks, if anybody does.
+    pub asker: Option<&'a Asker>,
 }
 
 /// What a call of the server itself adds to a policy.
@@ -143,6 +140,33 @@ pub struct Drive<'a> {
     pub effects: Effects,
     /// Is told what happens.
     pub recorder: Arc<dyn Recorder>,
+    /// Who asks, if anybody does.
+    pub asker: Option<&'a Asker>,
+    /// The life that the instance has.
+    pub life: &'a mut Life,
+}
+
+/// The life of an instance that is kept: from when it is made until it is thrown away, which a trap does too.
+#[derive(Clone, Debug, Default)]
+pub struct Life {
+    /// The id of the first call of it.
+    id: Option<DecisionId>,
+    /// Calls that came before.
+    calls: u64,
+}
+
+/// One call of the sandbox.
+struct One<'a> {
+    ready: &'a Ready,
+    limits: Limits,
+    op: Op<'a>,
+    context: &'a str,
+    origin: Origin,
+    effects: Effects,
+    recorder: &'a Arc<dyn Recorder>,
+    /// In the place of the context that it would have.
+    given: Option<&'a Arc<Bucket>>,
+    begun: Begun,
 }
 
 impl Executor {
@@ -151,12 +175,11 @@ impl Executor {
         policies: Policies,
         contexts: Contexts,
         sandbox: Sandbox,
-        metrics: Metrics,
-        recorder: Arc<dyn Recorder>,
+        (metrics, decisions): (Metrics, Decisions),
     ) -> Self {
-        let call_ids = CallIds::new();
+        let recorder = Arc::new(TracingRecorder);
         let gate = Gate::default();
-        Self { parts: Arc::new(Parts { gate, policies, contexts, sandbox, metrics, recorder, call_ids }) }
+        Self { parts: Arc::new(Parts { gate, policies, contexts, sandbox, metrics, decisions, recorder }) }
     }
 
     /// How many calls run at the same time.
@@ -208,11 +231,31 @@ impl Executor {
         };
         let _turn = self.take_turn(ready, &limits, request).await?;
         let op = Op::Eval { parameters: request.parameters, input: request.input };
-        let checked = checked::run(&ready.schemas, op, self.run(ready, limits, request)).await?;
+        let begun = self.parts.decisions.begin()?;
+        let version = self.version(ready, request);
+        let entry = Entry::begin(&self.parts.decisions, version.as_deref(), |version| Decision {
+            policy_rule_uri: request.policy_rule_uri,
+            timeout_ms: timeout_ms(&limits),
+            dry_run: request.dry_run,
+            ..Decision::new(begun, version, op, request.origin.name(), request.asker)
+        });
+        let ran = checked::run(&ready.schemas, op, self.run(ready, limits, request, begun)).await;
+        let checked = entry.end(ran).await?;
         if !request.dry_run {
             self.count(request.policy_rule_uri, &checked);
         }
         Ok(checked)
+    }
+
+    /// What a call is recorded as made by.
+    fn version<'a>(&self, ready: &'a Ready, request: &Request<'_>) -> Option<Cow<'a, Arc<Version>>> {
+        match request.with.filter(|with| with.settings.is_some()) {
+            None => ready.version.as_ref().map(Cow::Borrowed),
+            Some(with) => {
+                let policy = with.policy(&ready.policy);
+                self.parts.decisions.version(&policy, &ready.limits, None).map(Cow::Owned)
+            }
+        }
     }
 
     /// Takes a place among the calls on this executor, and among those of the policy.
@@ -240,52 +283,70 @@ impl Executor {
         Ok((self.parts.gate.enter(Duration::MAX).await?, slot))
     }
 
-    async fn run(&self, ready: &Ready, limits: Limits, request: &Request<'_>) -> Result<Run, Error> {
+    async fn run(&self, ready: &Ready, limits: Limits, request: &Request<'_>, begun: Begun) -> Result<Run, Error> {
         let mut instance = match request.with {
             None => Instance::once(Arc::clone(&ready.policy)),
             Some(with) => Instance::once(with.policy(&ready.policy)).with_functions(with.functions.clone()),
         };
-        let drive = Drive {
+        let one = One {
             ready,
             limits,
             op: Op::Eval { parameters: request.parameters, input: request.input },
             context: request.policy_rule_uri,
             origin: request.origin,
             effects: Effects::of(request.dry_run),
-            recorder: Arc::clone(&self.parts.recorder),
+            recorder: &self.parts.recorder,
+            given: request.context,
+            begun,
         };
-        self.call(&mut instance, drive, request.context).await
+        self.call(&mut instance, one).await
     }
 
     /// Makes one call of an instance that somebody keeps, or begins to keep with it.
     pub async fn drive(&self, instance: &mut Instance, call: Drive<'_>) -> Result<Checked, Error> {
-        let (ready, op) = (call.ready, call.op);
-        let _place = self.parts.gate.enter(call.limits.timeout()).await?;
-        let counts = call.effects != Effects::None;
-        let checked = checked::run(&ready.schemas, op, self.call(instance, call, None)).await?;
-        if counts {
+        let Drive { ready, limits, op, context, origin, effects, recorder, asker, life } = call;
+        let _place = self.parts.gate.enter(limits.timeout()).await?;
+        let begun = self.parts.decisions.begin()?;
+        // What the instance does next is the first thing of a life, unless it is alive.
+        if !instance.is_live() {
+            *life = Life::default();
+        }
+        let (id, sequence) = (*life.id.get_or_insert(begun.id), life.calls);
+        life.calls = life.calls.saturating_add(1);
+        let entry = Entry::begin(&self.parts.decisions, ready.version.as_ref(), |version| Decision {
+            policy_rule_uri: &ready.policy.uri,
+            timeout_ms: timeout_ms(&limits),
+            dry_run: effects == Effects::None,
+            instance: Some((id.as_str(), sequence)),
+            ..Decision::new(begun, version, op, origin.name(), asker)
+        });
+        let one = One { ready, limits, op, context, origin, effects, recorder: &recorder, given: None, begun };
+        let ran = checked::run(&ready.schemas, op, self.call(instance, one)).await;
+        let checked = entry.end(ran).await?;
+        if effects != Effects::None {
             self.count(&ready.policy.uri, &checked);
         }
         Ok(checked)
     }
 
-    async fn call(&self, instance: &mut Instance, call: Drive<'_>, given: Option<&Arc<Bucket>>) -> Result<Run, Error> {
-        let Parts { contexts, sandbox, call_ids, .. } = &*self.parts;
-        let Drive { ready, limits, op, context, origin, effects, recorder } = call;
+    async fn call(&self, instance: &mut Instance, one: One<'_>) -> Result<Run, Error> {
+        let Parts { contexts, sandbox, decisions, .. } = &*self.parts;
+        let One { ready, limits, op, context, origin, effects, recorder, given, begun } = one;
         let wanted = wants_context(ready) && given.is_none();
         let context = if wanted { Some(contexts.open(context).await?) } else { None };
-        let id = call_ids.next();
+        let deadline_ms = begun.at_ms.saturating_add(timeout_ms(&limits));
         let call = Call {
             op,
             limits,
-            facts: CallFacts { id: &id, origin: origin.name() },
+            facts: CallFacts { id: begun.id.as_str(), origin: origin.name(), deadline_ms },
             context: match &context {
                 Some(context) if effects != Effects::All => Some(context.copy()),
                 Some(context) => Some(context.bucket()),
                 None => given.filter(|_| wants_context(ready)).cloned(),
             },
             dry_run: effects == Effects::None,
-            recorder,
+            tape: decisions.tape(),
+            recorder: Arc::clone(recorder),
         };
         let run = run(sandbox, instance, call).await?;
         if let Some(context) = context.filter(|_| effects == Effects::All) {
@@ -339,34 +400,4 @@ fn take_slot(ready: &Ready) -> Result<Slot, Error> {
         )
     };
     Arc::clone(slots).try_acquire_owned().map(Some).map_err(busy)
-}
-
-/// Makes an id for each call: unique over processes, cheap to make.
-struct CallIds {
-    process: String,
-    /// Each counts in steps of how many there are, so that no two make the same number.
-    next: Striped<AtomicU64>,
-}
-
-impl CallIds {
-    fn new() -> Self {
-        let process = uuid::Uuid::now_v7().simple().to_string();
-        Self { process, next: Striped::new(|idx| AtomicU64::new(idx as u64)) }
-    }
-
-    fn next(&self) -> String {
-        const LONGEST: usize = 1 + 16;
-        let mut number = self.next.own().fetch_add(STRIPES as u64, Ordering::Relaxed);
-        let mut id = String::with_capacity(self.process.len() + LONGEST);
-        id.push_str(&self.process);
-        id.push('-');
-        // PERF: by hand, in 17 ns where formatting takes 54. Its digits come last first, which makes it no less of an id.
-        loop {
-            id.push(char::from_digit((number & 15) as u32, 16).unwrap_or('0'));
-            number >>= 4;
-            if number == 0 {
-                return id;
-            }
-        }
-    }
 }

@@ -46,6 +46,7 @@ use self::{
     states::Saver,
 };
 use crate::{
+    access::Asker,
     checked::Checked,
     contexts::Contexts,
     error::{Error, ErrorKind},
@@ -104,6 +105,8 @@ pub struct FunctionCall<'a> {
     pub dry_run: bool,
     /// Where it comes from.
     pub origin: Origin,
+    /// Who asks.
+    pub asker: &'a Asker,
 }
 
 /// Where a function is.
@@ -223,8 +226,9 @@ impl Functions {
 
     async fn call_on(&self, of: &Arc<Deployment>, call: FunctionCall<'_>) -> Result<Checked, Error> {
         self.parts.executors.serving()?;
-        let FunctionCall { input, timeout_ms, dry_run, origin } = call;
-        let ask = Ask { op: Op::Eval { parameters: None, input }, timeout_ms, origin, effects: Effects::of(dry_run) };
+        let FunctionCall { input, timeout_ms, dry_run, origin, asker } = call;
+        let (op, effects) = (Op::Eval { parameters: None, input }, Effects::of(dry_run));
+        let ask = Ask { op, timeout_ms, origin, effects, asker: Some(asker) };
         if dry_run {
             return Box::pin(self.try_out(of, ask)).await;
         }

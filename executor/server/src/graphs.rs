@@ -38,6 +38,7 @@ pub use self::{
     executed::{Ended, Executed, NodeRun},
 };
 use crate::{
+    access::Asker,
     checked,
     error::{Error, ErrorKind},
     executor::Origin,
@@ -62,7 +63,7 @@ struct Parts {
 }
 
 /// One execution as it was asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct GraphCall<'a> {
     /// JSON text.
     pub input: &'a str,
@@ -72,6 +73,8 @@ pub struct GraphCall<'a> {
     pub dry_run: bool,
     /// Whether what each node answered is to be told.
     pub trace: bool,
+    /// Who asks.
+    pub asker: Asker,
 }
 
 impl Graphs {
@@ -173,14 +176,14 @@ impl Graphs {
             let ended = Ended::Failed { node: None, outcome: Outcome::Stopped(stop) };
             return Ok(Executed::before(plan, ended, began));
         }
-        let functions = self.parts.functions.clone();
+        let (functions, asker, dry_run) = (self.parts.functions.clone(), Arc::new(call.asker), call.dry_run);
         let run = move |turn: Turn| {
-            let functions = functions.clone();
+            let (functions, asker) = (functions.clone(), Arc::clone(&asker));
             // Boxed, since the course moves it several times.
             Box::pin(async move {
                 let Turn { function_id, input, left_ms } = turn;
-                let origin = Origin::Graph;
-                let call = FunctionCall { input: &input, timeout_ms: Some(left_ms), dry_run: call.dry_run, origin };
+                let (timeout_ms, origin, asker) = (Some(left_ms), Origin::Graph, &*asker);
+                let call = FunctionCall { input: &input, timeout_ms, dry_run, origin, asker };
                 functions.call(&function_id, call).await
             })
         };

@@ -181,8 +181,8 @@ impl Door {
             return Err(Error::new(ErrorKind::ShuttingDown, "the server is stopping"));
         }
         if let Some(hot) = Hot::of(&self.app, &request) {
-            let _running = visitor.runs().inspect_err(|_| self.app.metrics.refused())?;
-            return hot::answer(self, hot, request).await.map(|reply| reply.map(Either::Left));
+            let (caller, _running) = visitor.runs().inspect_err(|_| self.app.metrics.refused())?;
+            return hot::answer(self, hot, request, caller).await.map(|reply| reply.map(Either::Left));
         }
         let door = Arc::clone(self);
         // PERF: boxed, so that the future of a hot route, which hyper moves for each request, stays small.

@@ -15,9 +15,7 @@ mod snapshot;
 use std::sync::Arc;
 
 use lictor_loader::{LoadCode, LoadError, Loader, Wanted};
-use lictor_model::{
-    Capabilities, Draft, Limits, PolicySpec, Query, Schemas, field::shorten, limits::Ceiling, record::PolicyKind,
-};
+use lictor_model::{Capabilities, Draft, Limits, Query, Schemas, field::shorten, limits::Ceiling, record::PolicyKind};
 use lictor_sandbox::{Module, Policy};
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
@@ -32,6 +30,7 @@ use self::{
 use crate::{
     access::Role,
     contexts::Contexts,
+    decisions::{Decisions, Version},
     error::{Error, ErrorKind},
     registry::{Changed, Entity as _, Found, Registry},
     shadows::{Shadow, Shadows},
@@ -76,6 +75,7 @@ struct Parts {
     contexts: Contexts,
     shadows: Shadows,
     metrics: Metrics,
+    decisions: Decisions,
     bounds: Bounds,
     /// Where policies come from, if not from the registry here.
     borrowed: Option<Borrowed>,
@@ -97,6 +97,8 @@ pub struct Ready {
     pub schemas: Arc<Schemas>,
     /// The candidate beside it, if it has one.
     pub shadow: Option<Arc<Shadow>>,
+    /// What its decisions are recorded as made by, if they are recorded.
+    pub version: Option<Arc<Version>>,
 }
 
 impl Policies {
@@ -105,7 +107,7 @@ impl Policies {
         store: Store,
         loader: Loader,
         contexts: Contexts,
-        metrics: Metrics,
+        (metrics, decisions): (Metrics, Decisions),
         bounds: Bounds,
         system: Option<System>,
         tasks: &TaskTracker,
@@ -115,8 +117,20 @@ impl Policies {
         let borrowed = system.map(|system| Borrowed::new(system, tasks.clone()));
         let (ready, tasks) = (ReadyMap::new(), tasks.clone());
         let shadows = Shadows::start(store.clone(), &tasks);
-        let parts =
-            Parts { registry, store, loader, contexts, shadows, metrics, bounds, borrowed, ready, queue, tasks };
+        let parts = Parts {
+            registry,
+            store,
+            loader,
+            contexts,
+            shadows,
+            metrics,
+            decisions,
+            bounds,
+            borrowed,
+            ready,
+            queue,
+            tasks,
+        };
         let policies = Self { parts: Arc::new(parts) };
         // It begins with the loads that an earlier process did not finish.
         policies.parts.tasks.spawn(queue::run(policies.clone(), waiting));
@@ -284,9 +298,9 @@ impl Policies {
     async fn load(&self, uri: &str, row: PolicyRow) -> Result<Arc<Ready>, Error> {
         let (revision, known) = (row.revision, row.component);
         // What was stored passed these checks once; a later version of them may be stricter.
-        let spec = Draft::parse(Value::Object(row.document))?.spec;
+        let draft = Draft::parse(Value::Object(row.document))?;
         // Both at once, so that a first decision waits only for what takes longer.
-        let (loaded, shadow) = tokio::join!(self.load_module(&spec, known), self.parts.shadows.of(uri));
+        let (loaded, shadow) = tokio::join!(self.load_module(&draft, known), self.parts.shadows.of(uri));
         self.parts.metrics.load(loaded.as_ref().err().map(LoadError::code));
         let (component, state) = match &loaded {
             Ok(ready) => (Some(ready.policy.module.digest()), LoadState::Ready),
@@ -298,11 +312,8 @@ impl Policies {
         Ok(Arc::new(Ready { shadow: shadow?, ..loaded? }))
     }
 
-    async fn load_module(
-        &self,
-        spec: &PolicySpec,
-        component: Option<lictor_model::Digest>,
-    ) -> Result<Ready, LoadError> {
+    async fn load_module(&self, draft: &Draft, component: Option<lictor_model::Digest>) -> Result<Ready, LoadError> {
+        let spec = &draft.spec;
         if spec.kind == PolicyKind::PythonClass {
             let why = "policies of type `python_class_v1` cannot be run by this version";
             return Err(LoadError::new(LoadCode::NotAvailable, why));
@@ -316,10 +327,11 @@ impl Policies {
             metered: limits.fuel().is_some(),
         };
         let module = self.parts.loader.load(wanted).await?;
-        self.assemble(spec, module, limits)
+        self.assemble(draft, module, limits)
     }
 
-    fn assemble(&self, spec: &PolicySpec, module: Module, limits: Limits) -> Result<Ready, LoadError> {
+    fn assemble(&self, draft: &Draft, module: Module, limits: Limits) -> Result<Ready, LoadError> {
+        let spec = &draft.spec;
         module.fits(&limits)?;
         let policy = Policy {
             module,
@@ -331,8 +343,15 @@ impl Policies {
         };
         let slots = usize::try_from(limits.max_concurrency()).ok().filter(|n| 0 < *n);
         let slots = slots.map(|n| Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS))));
-        Ok(Ready { policy: Arc::new(policy), limits, slots, schemas: Arc::clone(&spec.schemas), shadow: None })
+        let version = self.parts.decisions.version(&policy, &limits, schemas(draft).as_ref());
+        let schemas = Arc::clone(&spec.schemas);
+        Ok(Ready { policy: Arc::new(policy), limits, slots, schemas, shadow: None, version })
     }
+}
+
+/// What documents are checked against, if there is anything.
+fn schemas(draft: &Draft) -> Option<Map<String, Value>> {
+    (!draft.spec.schemas.is_empty()).then(|| Schemas::members(&draft.document))
 }
 
 /// Whether somebody of this role may give a policy that had `before` the capabilities `after`.

@@ -64,6 +64,7 @@ struct Shared {
     instances: Gauge,
     replicas: Gauge,
     denied: Counter,
+    lost: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -151,6 +152,7 @@ impl Metrics {
         let calls = Arc::<Calls>::default();
         let duration = Durations { calls: Arc::clone(&calls) };
         let (loads, instances, denied) = (Family::default(), Gauge::default(), Counter::default());
+        let lost = Counter::default();
         let replicas = Gauge::default();
         registry.register("policy_evaluations", "Calls of policies, by outcome", by_outcome);
         let help = "Time of a call from before its instance is made to its answer";
@@ -159,6 +161,7 @@ impl Metrics {
         registry.register("instances_in_use", "Sandboxes alive", instances.clone());
         registry.register("function_replicas", "Replicas of functions that are up", replicas.clone());
         registry.register("refused_requests", "Requests refused before they reached a policy", denied.clone());
+        registry.register("lost_decisions", "Decisions that were made and are not in the decision log", lost.clone());
         registry.register("build", "Which build this is", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         Self {
             shared: Arc::new(Shared {
@@ -169,6 +172,7 @@ impl Metrics {
                 instances,
                 replicas,
                 denied,
+                lost,
             }),
         }
     }
@@ -200,6 +204,11 @@ impl Metrics {
     /// Says how many replicas of functions are up.
     pub fn replicas(&self, n: usize) {
         self.shared.replicas.set(i64::try_from(n).unwrap_or(i64::MAX));
+    }
+
+    /// Counts decisions that are not in the log.
+    pub fn decisions_lost(&self, n: u64) {
+        self.shared.lost.inc_by(n);
     }
 
     /// Counts a request that was refused before it reached a policy.

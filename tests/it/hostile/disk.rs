@@ -9,23 +9,29 @@ use std::{
 };
 
 use lictor_tests::{Client, binary, file_url, policy, record};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::json;
 
 /// A server whose files may not grow past a bound. The bound is the kernel's, so the server sees what it sees on a disk
 /// that is full: writes that fail.
-struct Cramped {
+pub(crate) struct Cramped {
     child: Child,
     _stdout: BufReader<ChildStdout>,
-    client: Client,
+    pub(crate) client: Client,
+    admin: Client,
 }
 
 impl Cramped {
     /// In 512 bytes.
     fn start(blocks: u32, data: &Path, files: &Path) -> Self {
+        Self::start_with(blocks, data, files, &[])
+    }
+
+    /// The same, with this in its environment.
+    pub(crate) fn start_with(blocks: u32, data: &Path, files: &Path, env: &[(&str, &str)]) -> Self {
         let mut command = Command::new("sh");
         // Without the trap the first such write would end the process, which a full disk does not.
-        command.arg("-c").arg(format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"")).arg(binary());
+        command.arg("-c").arg(format!("trap '' XFSZ; ulimit -S -f {blocks}; exec \"$0\" \"$@\"")).arg(binary());
         let flags: [OsString; 9] = [
             "serve".into(),
             "--data-dir".into(),
@@ -41,17 +47,36 @@ impl Cramped {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LICTOR_")) {
             command.env_remove(name);
         }
+        command.envs(env.iter().copied());
         let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        let address: SocketAddr = line.trim().strip_prefix("listening on http://").expect("it serves").parse().unwrap();
-        Self { child, _stdout: stdout, client: Client::new(address) }
+        let mut said = |what: &str| -> SocketAddr {
+            let mut line = String::new();
+            stdout.read_line(&mut line).unwrap();
+            line.trim().strip_prefix(&format!("{what} on http://")).expect("it serves").parse().unwrap()
+        };
+        let (client, admin) = (Client::new(said("listening")), Client::new(said("admin")));
+        Self { child, _stdout: stdout, client, admin }
     }
 
-    fn stop(mut self) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        kill_process(pid, Signal::TERM).unwrap();
+    fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap()
+    }
+
+    /// Lets files grow again.
+    pub(crate) fn make_room(&self) {
+        let unlimited = Rlimit { current: None, maximum: None };
+        prlimit(Some(self.pid()), Resource::Fsize, unlimited).unwrap();
+    }
+
+    /// What is counted under this name.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let all = self.admin.get("/metrics").text();
+        all.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).expect("it is counted")
+    }
+
+    pub(crate) fn stop(mut self) {
+        kill_process(self.pid(), Signal::TERM).unwrap();
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
     }
 }

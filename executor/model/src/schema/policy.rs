@@ -31,6 +31,16 @@ impl SchemaMode {
     }
 }
 
+/// The members of a record that are schemas, or say how strictly they are taken.
+const MEMBERS: [&str; 6] = [
+    "schema_mode",
+    "policy_input_schema",
+    "policy_output_schema",
+    "policy_settings_schema",
+    "policy_parameters_schema",
+    "management_commands_schema",
+];
+
 /// The schemas of one policy. One that is empty, or with which nothing can be checked, is not there.
 #[derive(Debug, Default)]
 pub struct Schemas {
@@ -73,6 +83,12 @@ impl Schemas {
         reader.stored("policy_settings", res.settings.as_ref())?;
         reader.stored("policy_parameters", res.parameters.as_ref())?;
         Ok((res, reader.warnings))
+    }
+
+    /// What [`Schemas::parse`] reads of a record, but for the settings and parameters.
+    pub fn members(document: &Map<String, Value>) -> Map<String, Value> {
+        let member = |name: &&str| Some(((*name).to_owned(), document.get(*name)?.clone()));
+        MEMBERS.iter().filter_map(member).collect()
     }
 
     /// The same for a graph, whose record has a schema for what it is given and one for what it answers.

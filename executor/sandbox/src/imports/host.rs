@@ -10,29 +10,41 @@ use super::bindings::lictor::policy::{
 use crate::{
     host::{accept, failure},
     state::State,
+    tape::{Event, Question, Unknown},
 };
 
 impl Host for State {
     async fn call(&mut self, name: String, args: String) -> Result<Result<String, Failure>> {
         self.check_host_calls()?;
-        Ok(self.ask_host(&name, args).await.map_err(Failure::from))
+        Ok(self.ask_host(&name, args).await?.map_err(Failure::from))
     }
 }
 
 impl State {
-    async fn ask_host(&mut self, name: &str, args: String) -> Result<String, lictor_model::Failure> {
+    async fn ask_host(&mut self, name: &str, args: String) -> Result<Result<String, lictor_model::Failure>> {
         if !self.grant.permits_host(name) {
             let shown = shorten(name, 60);
-            self.log.denied(&format!("`capabilities.host` with `{shown}`"));
+            self.denied(&format!("`capabilities.host` with `{shown}`"));
             let message = format!("the policy was not granted the host function `{shown}`");
-            return Err(failure("denied_capability", message));
+            return Ok(Err(failure("denied_capability", message)));
         }
-        json::check(&args)
-            .map_err(|error| failure("invalid_input", format!("what the host function is given {error}")))?;
-        match self.recorder.answer_host(name, &args) {
+        if let Err(error) = json::check(&args) {
+            return Ok(Err(failure("invalid_input", format!("what the host function is given {error}"))));
+        }
+        let question = Question::new("host.call", Unknown::Stop).about(name);
+        let told = self.tape.told(&question, |event| match event {
+            Event::Host { name: of, args: with, told } if of == name && *with == args => Some(told.clone()),
+            _ => None,
+        })?;
+        if let Some(told) = told {
+            return Ok(told.into());
+        }
+        let answer = match self.recorder.answer_host(name, &args) {
             Some(answer) => accept(name, answer),
-            None => self.functions.call(name, args).await,
-        }
+            None => self.functions.call(name, args.clone()).await,
+        };
+        self.tape.note(|| Event::Host { name: name.to_owned(), args, told: answer.clone().into() });
+        Ok(answer)
     }
 }
 

@@ -7,14 +7,17 @@
 
 use std::{
     future::Future,
+    mem::discriminant,
     net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::{Arc, OnceLock},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
+use hyper::body::{self as http_body, Frame};
 use hyper_util::rt::TokioIo;
 use lictor_model::{Limits, Origin, StopKind, address::AllowPrivate};
 use rustls::pki_types::ServerName;
@@ -31,18 +34,22 @@ use wasmtime_wasi_http::{
     p2::{
         HttpResult,
         bindings::http::{outgoing_handler, types as wasi},
-        types::{HostFutureIncomingResponse, HostOutgoingRequest},
+        types::{HostFutureIncomingResponse, HostIncomingResponse, HostOutgoingRequest},
     },
 };
+use wasmtime_wasi_io::poll::Pollable as _;
 
 use crate::{
     log::Level,
     recorder::{Canned, Recorder},
     state::{State, Stopped},
+    tape::{Event, Exchange, HttpAnswer, Question, Unknown},
 };
 
 /// Bytes of one response body.
 const MAX_RESPONSE: usize = 16 << 20;
+/// Bytes that a guest may write of a request's body before somebody reads them.
+const CHUNK: usize = 64 << 10;
 /// Bytes of one request body.
 const MAX_REQUEST: usize = 16 << 20;
 /// How long a connection may take. The end of the call ends it sooner.
@@ -68,6 +75,12 @@ pub(crate) struct Hooks {
     recorder: Arc<dyn Recorder>,
     pub(crate) requests_left: u64,
     allowed: u64,
+    /// Whether this is a replay, in which nothing goes out.
+    pub(crate) is_playing: bool,
+    /// Where the next request's answer is to be taken down, if it is.
+    exchange: Option<Arc<Exchange>>,
+    /// What the next request is answered with, if it is not to go out.
+    recorded: Option<HttpAnswer>,
 }
 
 /// Asks for the addresses of a name.
@@ -90,13 +103,44 @@ impl Client {
 
     pub(crate) fn hooks(&self, limits: &Limits, recorder: Arc<dyn Recorder>) -> Hooks {
         let allowed = limits.http_requests();
-        Hooks { client: self.clone(), recorder, requests_left: allowed, allowed }
+        let (client, exchange, recorded) = (self.clone(), None, None);
+        Hooks { client, recorder, requests_left: allowed, allowed, is_playing: false, exchange, recorded }
     }
 }
 
-/// Links `outgoing-handler` by hand: the request is decided on before wasmtime's own handler sees it.
-pub(super) fn add_handler_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    linker.instance("wasi:http/outgoing-handler@0.2.12")?.func_wrap("handle", handle)
+/// Links by hand what is decided on, or recorded, before wasmtime's own sees it: that a request goes out, and whether its
+/// response has come.
+pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.instance("wasi:http/outgoing-handler@0.2.12")?.func_wrap("handle", handle)?;
+    linker.allow_shadowing(true);
+    linker
+        .instance("wasi:http/types@0.2.12")?
+        .func_wrap_async("[method]future-incoming-response.get", |store, (response,)| Box::new(get(store, response)))?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+type Got = Option<Result<Result<Resource<HostIncomingResponse>, wasi::ErrorCode>, ()>>;
+
+async fn get(
+    mut store: StoreContextMut<'_, State>,
+    response: Resource<HostFutureIncomingResponse>,
+) -> wasmtime::Result<(Got,)> {
+    let state = store.data_mut();
+    state.count_host_call()?;
+    let told = state.tape.told(&Question::new("http.response", Unknown::Fine), |event| match event {
+        Event::Response { ready } => Some(*ready),
+        _ => None,
+    })?;
+    match told.filter(|_| state.tape.is_exact()) {
+        Some(false) => return Ok((None,)),
+        Some(true) => state.table.get_mut(&response)?.ready().await,
+        None => {}
+    }
+    let mut view = WasiHttpCtxView { hooks: &mut state.hooks, table: &mut state.table, ctx: &mut state.http_ctx };
+    let got = wasi::HostFutureIncomingResponse::get(&mut view, response)?;
+    state.tape.note(|| Event::Response { ready: got.is_some() });
+    Ok((got,))
 }
 
 type Handled = Result<Resource<HostFutureIncomingResponse>, wasi::ErrorCode>;
@@ -126,18 +170,37 @@ impl State {
             return Err(refusal);
         }
         self.hooks.take_request().map_err(trap)?;
+        self.listen(&request).map_err(trap)?;
         let mut view = WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http_ctx };
         outgoing_handler::Host::handle(&mut view, request, options)
     }
 }
 
 impl State {
+    /// Has the answer to a request taken down, or in a replay taken from the record.
+    fn listen(&mut self, request: &Resource<HostOutgoingRequest>) -> wasmtime::Result<()> {
+        let request = self.table.get(request)?;
+        let method = match &request.method {
+            wasi::Method::Other(other) => other.clone(),
+            known => format!("{known:?}").trim_start_matches("Method::").to_uppercase(),
+        };
+        let origin = requested_origin(request).map(|origin| origin.to_string()).unwrap_or_default();
+        let url = format!("{origin}{}", request.path_with_query.as_deref().unwrap_or("/"));
+        let question = Question::new("http.request", Unknown::Stop).about(&url);
+        self.hooks.recorded = self.tape.told(&question, |event| match event {
+            Event::Http { method: by, url: to, answer } if *by == method && *to == url => Some(answer.clone()),
+            _ => None,
+        })?;
+        self.hooks.exchange = self.tape.exchange(&method, &url);
+        Ok(())
+    }
+
     /// Whether a request may go out.
-    fn admit(&self, request: &Resource<HostOutgoingRequest>) -> HttpResult<()> {
+    fn admit(&mut self, request: &Resource<HostOutgoingRequest>) -> HttpResult<()> {
         let request = self.table.get(request).map_err(trap)?;
         let origin = requested_origin(request).ok_or(wasi::ErrorCode::HttpRequestUriInvalid)?;
         if !self.grant.permits_http(&origin) {
-            self.log.denied(&format!("`capabilities.http` with `{origin}`"));
+            self.denied(&format!("`capabilities.http` with `{origin}`"));
             return Err(wasi::ErrorCode::HttpRequestDenied.into());
         }
         if self.dry_run && !is_safe(&request.method) {
@@ -187,7 +250,12 @@ impl WasiHttpHooks for Hooks {
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        64 * 1024
+        CHUNK
+    }
+
+    /// In a replay a guest writes when it did, whether or not anybody has read what it wrote before.
+    fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
+        if self.is_playing { MAX_REQUEST / CHUNK } else { 1 }
     }
 
     fn send_request(
@@ -196,11 +264,15 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _finished: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
+        let exchange = self.exchange.take();
+        if let Some(answer) = self.recorded.take() {
+            return Box::new(replay(answer, request.into_body()));
+        }
         if let Some(canned) = self.recorder.answer(request.method().as_str(), &request.uri().to_string()) {
-            return Box::new(async move { respond(canned) });
+            return Box::new(async move { taken_down(respond(canned), exchange) });
         }
         let client = self.client.clone();
-        Box::new(async move { client.send(request, options.unwrap_or_default()).await })
+        Box::new(async move { taken_down(client.send(request, options.unwrap_or_default()).await, exchange) })
     }
 }
 
@@ -267,50 +339,129 @@ impl Client {
 
 /// An answer that was not fetched.
 fn respond(canned: Canned) -> Sent {
-    let (status, headers, body) = match canned {
-        Canned::Response { status, headers, body } => (status, headers, body),
-        Canned::Error(code) => return Err(error_of(code)),
-    };
+    match canned {
+        Canned::Error(code) => Err(error_of(&code)),
+        Canned::Response { status, headers, body } => {
+            response(status, headers, Full::new(Bytes::from(body)).map_err(|never| match never {}))
+        }
+    }
+}
+
+fn response<N, V>(
+    status: u16,
+    headers: Vec<(N, V)>,
+    body: impl http_body::Body<Data = Bytes, Error = Error> + Send + 'static,
+) -> Sent
+where
+    http::HeaderName: TryFrom<N, Error: Into<http::Error>>,
+    http::HeaderValue: TryFrom<V, Error: Into<http::Error>>,
+{
     let mut response = http::Response::builder().status(status);
     for (name, value) in headers {
         response = response.header(name, value);
     }
-    let body: WasiBody = Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed_unsync();
-    let response = response.body(body).map_err(|_| Error::HttpProtocolError)?;
+    let response = response.body(body.boxed_unsync()).map_err(|_| Error::HttpProtocolError)?;
     Ok((response, Box::new(async { Ok(()) })))
 }
 
-fn error_of(code: String) -> Error {
-    match code.as_str() {
-        "DNS-timeout" => Error::DnsTimeout,
-        "DNS-error" => dns_error(),
-        "destination-not-found" => Error::DestinationNotFound,
-        "destination-unavailable" => Error::DestinationUnavailable,
-        "destination-IP-prohibited" => Error::DestinationIpProhibited,
-        "destination-IP-unroutable" => Error::DestinationIpUnroutable,
-        "connection-refused" => Error::ConnectionRefused,
-        "connection-terminated" => Error::ConnectionTerminated,
-        "connection-timeout" => Error::ConnectionTimeout,
-        "connection-read-timeout" => Error::ConnectionReadTimeout,
-        "connection-write-timeout" => Error::ConnectionWriteTimeout,
-        "connection-limit-reached" => Error::ConnectionLimitReached,
-        "TLS-protocol-error" => Error::TlsProtocolError,
-        "TLS-certificate-error" => Error::TlsCertificateError,
-        "HTTP-request-denied" => Error::HttpRequestDenied,
-        "HTTP-request-length-required" => Error::HttpRequestLengthRequired,
-        "HTTP-request-body-size" => Error::HttpRequestBodySize(None),
-        "HTTP-request-method-invalid" => Error::HttpRequestMethodInvalid,
-        "HTTP-request-URI-invalid" => Error::HttpRequestUriInvalid,
-        "HTTP-request-URI-too-long" => Error::HttpRequestUriTooLong,
-        "HTTP-response-incomplete" => Error::HttpResponseIncomplete,
-        "HTTP-response-body-size" => Error::HttpResponseBodySize(None),
-        "HTTP-response-timeout" => Error::HttpResponseTimeout,
-        "HTTP-upgrade-failed" => Error::HttpUpgradeFailed,
-        "HTTP-protocol-error" => Error::HttpProtocolError,
-        "loop-detected" => Error::LoopDetected,
-        "configuration-error" => Error::ConfigurationError,
-        "internal-error" => Error::InternalError(None),
-        _ => Error::InternalError(Some(code)),
+/// The errors that may be told to a guest, by their names in `wasi:http`.
+fn errors() -> [(&'static str, Error); 28] {
+    [
+        ("DNS-timeout", Error::DnsTimeout),
+        ("DNS-error", dns_error()),
+        ("destination-not-found", Error::DestinationNotFound),
+        ("destination-unavailable", Error::DestinationUnavailable),
+        ("destination-IP-prohibited", Error::DestinationIpProhibited),
+        ("destination-IP-unroutable", Error::DestinationIpUnroutable),
+        ("connection-refused", Error::ConnectionRefused),
+        ("connection-terminated", Error::ConnectionTerminated),
+        ("connection-timeout", Error::ConnectionTimeout),
+        ("connection-read-timeout", Error::ConnectionReadTimeout),
+        ("connection-write-timeout", Error::ConnectionWriteTimeout),
+        ("connection-limit-reached", Error::ConnectionLimitReached),
+        ("TLS-protocol-error", Error::TlsProtocolError),
+        ("TLS-certificate-error", Error::TlsCertificateError),
+        ("HTTP-request-denied", Error::HttpRequestDenied),
+        ("HTTP-request-length-required", Error::HttpRequestLengthRequired),
+        ("HTTP-request-body-size", Error::HttpRequestBodySize(Some(MAX_REQUEST as u64))),
+        ("HTTP-request-method-invalid", Error::HttpRequestMethodInvalid),
+        ("HTTP-request-URI-invalid", Error::HttpRequestUriInvalid),
+        ("HTTP-request-URI-too-long", Error::HttpRequestUriTooLong),
+        ("HTTP-response-incomplete", Error::HttpResponseIncomplete),
+        ("HTTP-response-body-size", Error::HttpResponseBodySize(Some(MAX_RESPONSE as u64))),
+        ("HTTP-response-timeout", Error::HttpResponseTimeout),
+        ("HTTP-upgrade-failed", Error::HttpUpgradeFailed),
+        ("HTTP-protocol-error", Error::HttpProtocolError),
+        ("loop-detected", Error::LoopDetected),
+        ("configuration-error", Error::ConfigurationError),
+        ("internal-error", Error::InternalError(None)),
+    ]
+}
+
+/// The error with this name; what is no name is the message of an internal one.
+fn error_of(code: &str) -> Error {
+    let found = errors().into_iter().find_map(|(name, error)| (name == code).then_some(error));
+    found.unwrap_or_else(|| Error::InternalError(Some(code.to_owned())))
+}
+
+/// What [`error_of`] makes this error of.
+fn code_of(error: &Error) -> String {
+    if let Error::InternalError(Some(message)) = error {
+        return message.clone();
+    }
+    let found = errors().into_iter().find(|(_, known)| discriminant(known) == discriminant(error));
+    found.map_or_else(|| format!("{error:?}"), |(name, _)| name.to_owned())
+}
+
+/// What came of a request, taken down as the guest asks for it.
+fn taken_down(sent: Sent, exchange: Option<Arc<Exchange>>) -> Sent {
+    let Some(exchange) = exchange else { return sent };
+    match sent {
+        Err(error) => {
+            exchange.failed(code_of(&error));
+            Err(error)
+        }
+        Ok((response, io)) => {
+            exchange.head(response.status().as_u16(), response.headers());
+            Ok((response.map(|body| Overheard { body, exchange }.boxed_unsync()), io))
+        }
+    }
+}
+
+/// A body of which everything that is read is taken down.
+struct Overheard {
+    body: WasiBody,
+    exchange: Arc<Exchange>,
+}
+
+impl http_body::Body for Overheard {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => frame.data_ref().into_iter().for_each(|data| self.exchange.data(data)),
+            Poll::Ready(Some(Err(error))) => self.exchange.broken(code_of(error)),
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+        polled
+    }
+}
+
+/// The answer that was recorded, to a request that goes nowhere.
+async fn replay(answer: HttpAnswer, asked: WasiBody) -> Sent {
+    // The guest may go on writing after it has its answer.
+    tokio::spawn(asked.collect());
+    match answer {
+        HttpAnswer::None => std::future::pending().await,
+        HttpAnswer::Error(code) => Err(error_of(&code)),
+        HttpAnswer::Response { status, headers, body, broken } => {
+            let headers = headers.into_iter().map(|(name, value)| (name, value.0)).collect();
+            let whole = Ok(Frame::data(Bytes::from(body.0)));
+            let frames = std::iter::once(whole).chain(broken.map(|code| Err(error_of(&code))));
+            response(status, headers, StreamBody::new(futures_util::stream::iter(frames.collect::<Vec<_>>())))
+        }
     }
 }
 

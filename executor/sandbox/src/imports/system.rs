@@ -22,6 +22,7 @@ use super::bindings::wasi::{
 use crate::{
     log::{Level, Log},
     state::{Clock, State, Stopped},
+    tape::{Data, Event, Question, Unknown},
 };
 
 /// The most random bytes in one call.
@@ -32,11 +33,19 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl wall_clock::Host for State {
     fn now(&mut self) -> Result<wall_clock::Datetime> {
-        let since = match self.clock {
-            Clock::Real => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
-            Clock::Frozen => Duration::ZERO,
-        };
-        Ok(wall_clock::Datetime { seconds: since.as_secs(), nanoseconds: since.subsec_nanos() })
+        if self.clock == Clock::Frozen {
+            return Ok(wall_clock::Datetime { seconds: 0, nanoseconds: 0 });
+        }
+        let told = self.tape.told(&Question::new("wall-clock.now", Unknown::Guess), |event| match event {
+            Event::WallClock { seconds, nanoseconds } => Some((*seconds, *nanoseconds)),
+            _ => None,
+        })?;
+        let (seconds, nanoseconds) = told.unwrap_or_else(|| {
+            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            (since.as_secs(), since.subsec_nanos())
+        });
+        self.tape.note(|| Event::WallClock { seconds, nanoseconds });
+        Ok(wall_clock::Datetime { seconds, nanoseconds })
     }
 
     fn resolution(&mut self) -> Result<wall_clock::Datetime> {
@@ -45,21 +54,25 @@ impl wall_clock::Host for State {
 }
 
 impl State {
-    fn monotonic(&self) -> u64 {
-        match self.clock {
-            Clock::Real => u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX),
-            Clock::Frozen => 0,
+    fn monotonic(&mut self) -> Result<u64> {
+        if self.clock == Clock::Frozen {
+            return Ok(0);
         }
+        let told = self.tape.told(&Question::new("monotonic-clock.now", Unknown::Guess), |event| match event {
+            Event::Monotonic { ns } => Some(*ns),
+            _ => None,
+        })?;
+        let ns = told.unwrap_or_else(|| u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        self.tape.note(|| Event::Monotonic { ns });
+        Ok(ns)
     }
 
     /// A pollable that is ready after `duration`, or, where that is after the end of the call, never.
     fn wait(&mut self, duration: Duration) -> Result<Resource<DynPollable>> {
         self.check_host_calls()?;
-        let ready_at = match self.clock {
-            Clock::Real => Instant::now().checked_add(duration),
-            // A stopped clock never gets there; waiting for it would only burn the call's time.
-            Clock::Frozen => Some(Instant::now()),
-        };
+        // A stopped clock never gets there, and in a replay the time has passed: waiting would only burn the call's own.
+        let stands_still = self.clock == Clock::Frozen || self.tape.is_playing();
+        let ready_at = if stands_still { Some(Instant::now()) } else { Instant::now().checked_add(duration) };
         let timer = self.table.push(Timer { ready_at })?;
         subscribe(&mut self.table, timer)
     }
@@ -82,7 +95,7 @@ impl Pollable for Timer {
 
 impl monotonic_clock::Host for State {
     fn now(&mut self) -> Result<u64> {
-        Ok(self.monotonic())
+        self.monotonic()
     }
 
     fn resolution(&mut self) -> Result<u64> {
@@ -90,7 +103,7 @@ impl monotonic_clock::Host for State {
     }
 
     fn subscribe_instant(&mut self, when: u64) -> Result<Resource<DynPollable>> {
-        let now = self.monotonic();
+        let now = self.monotonic()?;
         self.wait(Duration::from_nanos(when.saturating_sub(now)))
     }
 
@@ -100,6 +113,26 @@ impl monotonic_clock::Host for State {
 }
 
 impl State {
+    /// That many bytes of chance.
+    fn chance(&mut self, n: usize) -> Result<Vec<u8>> {
+        if self.clock == Clock::Frozen {
+            return Ok(self.draw(n));
+        }
+        let told = self.tape.told(&Question::new("random", Unknown::Guess), |event| match event {
+            Event::Random { bytes } if bytes.0.len() == n => Some(bytes.0.clone()),
+            _ => None,
+        })?;
+        let bytes = told.unwrap_or_else(|| self.draw(n));
+        self.tape.note(|| Event::Random { bytes: Data(bytes.clone()) });
+        Ok(bytes)
+    }
+
+    fn draw(&mut self, n: usize) -> Vec<u8> {
+        let mut res = vec![0; n];
+        self.rng().fill_bytes(&mut res);
+        res
+    }
+
     fn random_bytes(&mut self, len: u64) -> Result<Vec<u8>> {
         self.check_host_calls()?;
         let n = usize::try_from(len).ok().filter(|_| len <= MAX_RANDOM).ok_or_else(|| {
@@ -108,9 +141,12 @@ impl State {
                 format!("the policy asked for {len} random bytes, more than {MAX_RANDOM}"),
             )
         })?;
-        let mut res = vec![0; n];
-        self.rng().fill_bytes(&mut res);
-        Ok(res)
+        self.chance(n)
+    }
+
+    fn random_u64(&mut self) -> Result<u64> {
+        let bytes = self.chance(size_of::<u64>())?;
+        Ok(bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
     }
 }
 
@@ -120,7 +156,7 @@ impl random::Host for State {
     }
 
     fn get_random_u64(&mut self) -> Result<u64> {
-        Ok(self.rng().next_u64())
+        self.random_u64()
     }
 }
 
@@ -130,13 +166,13 @@ impl insecure::Host for State {
     }
 
     fn get_insecure_random_u64(&mut self) -> Result<u64> {
-        Ok(self.rng().next_u64())
+        self.random_u64()
     }
 }
 
 impl insecure_seed::Host for State {
     fn insecure_seed(&mut self) -> Result<(u64, u64)> {
-        Ok((self.rng().next_u64(), self.rng().next_u64()))
+        Ok((self.random_u64()?, self.random_u64()?))
     }
 }
 
@@ -223,7 +259,9 @@ impl Drop for Spoken {
 impl State {
     fn spoken(&mut self, level: Level, context: &'static str) -> Result<Resource<DynOutputStream>> {
         let stream: DynOutputStream = Box::new(Spoken { level, context, log: Arc::clone(&self.log), line: Vec::new() });
-        Ok(self.table.push(stream)?)
+        let stream = self.table.push(stream)?;
+        self.spoken.push(stream.rep());
+        Ok(stream)
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use lictor_loader::{CompileIn, DiskCache, FetchRules, LoadError, Loader, Verified};
 use lictor_model::{Limits, Schemas, address::AllowPrivate, limits::Ceiling};
 use lictor_sandbox::{
-    Call, CallFacts, Instance, LogLine, Module, Op, Recorder, RunError, Sandbox, SandboxConfig, context::Bucket, run,
+    Call, CallFacts, Instance, LogLine, Module, Op, Recorder, RunError, Sandbox, SandboxConfig, TapeMode,
+    context::Bucket, run,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -82,8 +83,9 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
 
 /// A call of a command. Nothing keeps its context but the caller.
 pub(super) fn call<'a>(op: Op<'a>, limits: Limits, context: &Arc<Bucket>, recorder: &Arc<dyn Recorder>) -> Call<'a> {
-    let facts = CallFacts { id: "cli", origin: "cli" };
-    Call { op, limits, facts, context: Some(Arc::clone(context)), dry_run: false, recorder: Arc::clone(recorder) }
+    let facts = CallFacts::now("cli", "cli", &limits);
+    let (context, recorder) = (Some(Arc::clone(context)), Arc::clone(recorder));
+    Call { op, limits, facts, context, dry_run: false, tape: TapeMode::Off, recorder }
 }
 
 /// Passes on what the guest says, on standard error.

@@ -19,6 +19,7 @@ use super::{
     version::Version,
 };
 use crate::{
+    access::Asker,
     checked::Checked,
     error::{Error, ErrorKind},
     executor::{Effects, Origin},
@@ -32,12 +33,14 @@ const MAX_COMMANDS: u64 = 1000;
 const TRIES: usize = 5;
 
 /// How a command is to be carried out.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ManageOptions {
     /// A time-out lower than the policy's.
     pub timeout_ms: Option<u64>,
     /// Whether nothing of it is to last.
     pub dry_run: bool,
+    /// Who asks.
+    pub asker: Asker,
 }
 
 /// What came of a command.
@@ -69,7 +72,7 @@ struct Round<'a> {
     of: &'a Arc<Deployment>,
     version: Arc<Version>,
     manage: &'a Manage,
-    timeout_ms: Option<u64>,
+    options: ManageOptions,
     /// Whether replicas that come later are to be given it.
     keeps: bool,
     /// Its number, once it is kept.
@@ -97,7 +100,7 @@ impl Functions {
         let version = self.version_of(of).await?;
         let numbers = targets(of, manage.replica)?;
         if options.dry_run {
-            return self.manage_dry(of, &version, manage, options.timeout_ms).await;
+            return self.manage_dry(of, &version, manage, &options).await;
         }
         // Each was tried just now, and may have taken all the time it has: that is not done once more.
         if repaired.is_err() && of.pool.alive() == 0 {
@@ -107,10 +110,8 @@ impl Functions {
         if keeps {
             self.room_for_a_command(of, &version).await?;
         }
-        let (timeout_ms, number) = (options.timeout_ms, None);
-        let (first, answers, written) = (None, Vec::new(), Vec::new());
-        let mut round =
-            Round { functions: self, of, version, manage, timeout_ms, keeps, number, first, answers, written };
+        let (number, first, answers, written) = (None, None, Vec::new(), Vec::new());
+        let mut round = Round { functions: self, of, version, manage, options, keeps, number, first, answers, written };
         round.go(&numbers).await?;
         round.end().await
     }
@@ -120,11 +121,11 @@ impl Functions {
         of: &Arc<Deployment>,
         version: &Arc<Version>,
         manage: &Manage,
-        timeout_ms: Option<u64>,
+        options: &ManageOptions,
     ) -> Result<Managed, Error> {
         let made = self.parts.cradle.bring_up(of, version, Place::Nowhere).await;
         let mut replica = made.map_err(|unfit| unfit.refusal("the function could not be tried out."))?;
-        let first = self.parts.cradle.ask(of, &mut replica, ask(manage, timeout_ms)).await?;
+        let first = self.parts.cradle.ask(of, &mut replica, ask(manage, options)).await?;
         Ok(Managed::Here { first: Box::new(first), replicas: Vec::new() })
     }
 
@@ -172,9 +173,10 @@ fn targets(of: &Deployment, replica: Option<u32>) -> Result<Vec<u32>, Error> {
     Err(FieldError::new("replica", format!("names no replica of the function: there are 1 to {last}")).into())
 }
 
-fn ask(manage: &Manage, timeout_ms: Option<u64>) -> Ask<'_> {
+fn ask<'a>(manage: &'a Manage, options: &'a ManageOptions) -> Ask<'a> {
     let op = Op::Management { action: &manage.action, data: &manage.data };
-    Ask { op, timeout_ms, origin: Origin::Function, effects: Effects::All }
+    let (timeout_ms, asker) = (options.timeout_ms, Some(&options.asker));
+    Ask { op, timeout_ms, origin: Origin::Function, effects: Effects::All, asker }
 }
 
 impl Round<'_> {
@@ -208,7 +210,7 @@ impl Round<'_> {
     /// Asks the replica that decides; says whether the command goes on to the others.
     async fn ask_first(&mut self, mut lease: Lease<Replica>) -> Result<bool, Error> {
         let number = lease.number();
-        let asked = ask(self.manage, self.timeout_ms);
+        let asked = ask(self.manage, &self.options);
         let checked = Box::pin(self.functions.parts.cradle.ask(self.of, lease.replica()?, asked)).await?;
         let goes_on = matches!(checked.run.outcome, Outcome::Finished(_));
         if goes_on && self.keeps {
@@ -226,7 +228,7 @@ impl Round<'_> {
 
     async fn ask_another(&mut self, mut lease: Lease<Replica>) -> Result<(), Error> {
         let replica = lease.number();
-        let asked = ask(self.manage, self.timeout_ms);
+        let asked = ask(self.manage, &self.options);
         let result = Box::pin(self.functions.parts.cradle.ask(self.of, lease.replica()?, asked)).await;
         let good = result.as_ref().is_ok_and(|checked| matches!(checked.run.outcome, Outcome::Finished(_)));
         if !self.keeps || good {

@@ -15,9 +15,10 @@ use super::{
     version::Version,
 };
 use crate::{
+    access::Asker,
     checked::Checked,
     error::{Error, ErrorKind},
-    executor::{Drive, Effects, Executor, Origin},
+    executor::{Drive, Effects, Executor, Life, Origin},
     store::{KeptCommand, SavedState, Store},
 };
 
@@ -28,6 +29,7 @@ pub(super) struct Replica {
     /// The last command that it has taken.
     pub(super) command: i64,
     recorder: Arc<dyn Recorder>,
+    life: Life,
     /// Whether nothing that it does is to last.
     dry: bool,
 }
@@ -46,12 +48,14 @@ pub(super) struct Ask<'a> {
     pub(super) origin: Origin,
     /// What of it is to last. The replica is to be thrown away where that is nothing.
     pub(super) effects: Effects,
+    /// Who asks, if anybody does.
+    pub(super) asker: Option<&'a Asker>,
 }
 
 impl<'a> Ask<'a> {
     /// What the server itself asks.
     pub(super) fn ours(op: Op<'a>) -> Self {
-        Self { op, timeout_ms: None, origin: Origin::Function, effects: Effects::All }
+        Self { op, timeout_ms: None, origin: Origin::Function, effects: Effects::All, asker: None }
     }
 }
 
@@ -106,7 +110,7 @@ pub(super) struct Cradle {
 impl Cradle {
     /// Asks a replica.
     pub(super) async fn ask(&self, of: &Deployment, replica: &mut Replica, ask: Ask<'_>) -> Result<Checked, Error> {
-        let Replica { instance, version, recorder, dry, .. } = replica;
+        let Replica { instance, version, recorder, life, dry, .. } = replica;
         let drive = Drive {
             ready: &version.ready,
             limits: limited(version.ready.limits, ask.timeout_ms),
@@ -115,6 +119,8 @@ impl Cradle {
             origin: ask.origin,
             effects: if *dry { Effects::None } else { ask.effects },
             recorder: Arc::clone(recorder),
+            asker: ask.asker,
+            life,
         };
         self.executor.drive(instance, drive).await
     }
@@ -130,6 +136,7 @@ impl Cradle {
             version: Arc::clone(version),
             command: 0,
             recorder,
+            life: Life::default(),
             dry: place == Place::Nowhere,
         };
         self.step(of, &mut replica, Ask::ours(Op::Init), "it could not be initialised").await?;

@@ -138,7 +138,7 @@ where
     B: HttpBody<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let options = Options::parse(request.uri().query(), &[])?;
+    let options = Options::of(&request, &[])?;
     let text = body::read_text(request, max_body).await?;
     run(app, &text, options).await
 }
@@ -154,6 +154,7 @@ pub(super) async fn run(app: &App, body: &str, options: Options) -> Result<Reply
         parameters: body.parameters()?,
         timeout_ms: options.timeout_ms,
         dry_run: options.dry_run,
+        asker: Some(&options.asker),
         ..executor::Request::default()
     };
     let checked = app.executor.execute(&request).await?;

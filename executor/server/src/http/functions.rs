@@ -119,7 +119,7 @@ async fn remove_function(State(routes): State<Routes>, Named(name): Named) -> Re
 async fn call_function(State(routes): State<Routes>, Named(name): Named, request: Request) -> Response {
     answer_by_status(
         async {
-            let options = Options::parse(request.uri().query(), &[])?;
+            let options = Options::of(&request, &[])?;
             let input = body::read_any(request, routes.max_body).await?;
             run(&routes.app, &name, &input, options).await
         }
@@ -135,8 +135,9 @@ pub(super) fn called(path: &str) -> Option<&str> {
 
 /// Calls a function, and answers.
 pub(super) async fn run(app: &App, name: &str, input: &str, options: Options) -> Result<Reply, Error> {
-    let Options { usage, dry_run, timeout_ms, .. } = options;
-    let call = FunctionCall { input, timeout_ms, dry_run, origin: Origin::Function };
+    let Options { usage, dry_run, timeout_ms, asker, .. } = &options;
+    let (usage, dry_run, timeout_ms) = (*usage, *dry_run, *timeout_ms);
+    let call = FunctionCall { input, timeout_ms, dry_run, origin: Origin::Function, asker };
     let checked = app.functions.call(name, call).await?;
     Ok(reply::run(&checked, usage))
 }
@@ -153,9 +154,9 @@ pub(super) async fn run(app: &App, name: &str, input: &str, options: Options) ->
 async fn manage_function(State(routes): State<Routes>, Named(name): Named, request: Request) -> Response {
     answer_by_status(
         Box::pin(async {
-            let Options { usage, dry_run, timeout_ms, .. } = Options::parse(request.uri().query(), &[])?;
+            let Options { usage, dry_run, timeout_ms, asker, .. } = Options::of(&request, &[])?;
             let body = body::read_value(request, routes.max_body).await?;
-            let options = ManageOptions { timeout_ms, dry_run };
+            let options = ManageOptions { timeout_ms, dry_run, asker };
             let managed = routes.app.functions.manage(&name, body, options).await?;
             Ok(reply::plain(StatusCode::OK, "application/json", managed_body(managed, usage)))
         })

@@ -136,7 +136,7 @@ struct Body<'a> {
 async fn execute_graph(State(routes): State<Routes>, request: Request) -> Response {
     answer_by_status(
         async {
-            let options = Options::parse(request.uri().query(), &["trace"])?;
+            let options = Options::of(&request, &["trace"])?;
             let sent = body::read_text(request, routes.max_body).await?;
             let body: Body<'_> = serde_json::from_str(&sent).map_err(|error| {
                 Error::new(ErrorKind::NotJson, format!("the body is not a request to execute a graph: {error}"))
@@ -147,9 +147,10 @@ async fn execute_graph(State(routes): State<Routes>, request: Request) -> Respon
                 timeout_ms: options.timeout_ms,
                 dry_run: options.dry_run,
                 trace: options.trace,
+                asker: options.asker.clone(),
             };
             let executed = routes.app.graphs.execute(&uri, call).await?;
-            Ok(answer::of(executed, options))
+            Ok(answer::of(executed, &options))
         }
         .await,
     )

@@ -6,8 +6,16 @@ use std::sync::Arc;
 
 use hyper::{Method, Request, body::Incoming};
 
-use super::{Door, Reply, body, execute, functions, options::Options, threads::begin_here};
-use crate::{app::App, error::Error};
+use super::{
+    Door, Reply, body, execute, functions,
+    options::{Options, trace},
+    threads::begin_here,
+};
+use crate::{
+    access::{Asker, Caller},
+    app::App,
+    error::Error,
+};
 
 /// Which of them a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +39,14 @@ impl Hot {
     }
 }
 
-pub(super) async fn answer(door: &Arc<Door>, hot: Hot, request: Request<Incoming>) -> Result<Reply, Error> {
-    let options = Options::parse(request.uri().query(), &[])?;
+pub(super) async fn answer(
+    door: &Arc<Door>,
+    hot: Hot,
+    request: Request<Incoming>,
+    caller: Arc<Caller>,
+) -> Result<Reply, Error> {
+    let mut options = Options::parse(request.uri().query(), &[])?;
+    options.asker = Asker { caller: Some(caller), token: None, trace: trace(request.headers()) };
     body::media_type(request.headers())?;
     let (uri, body) = {
         let (head, body) = request.into_parts();

@@ -104,10 +104,10 @@ async fn call_function_here(State(routes): State<Routes>, Named(name): Named, re
     told_twice(
         async {
             for_this_executor(&routes.app, &request)?;
-            let options = Options::parse(request.uri().query(), &[])?;
+            let Options { timeout_ms, dry_run, usage, asker, .. } = Options::of(&request, &[])?;
             let input = body::read_any(request, routes.max_body).await?;
-            let Options { timeout_ms, dry_run, usage, .. } = options;
-            let call = FunctionCall { input: &input, timeout_ms, dry_run, origin: Origin::Function };
+            let origin = Origin::Function;
+            let call = FunctionCall { input: &input, timeout_ms, dry_run, origin, asker: &asker };
             let checked = Box::pin(routes.app.functions.call_here(&name, call)).await?;
             Ok(reply::run(&checked, usage))
         }

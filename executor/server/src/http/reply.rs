@@ -32,7 +32,7 @@ fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::Outcome => StatusCode::OK,
         ErrorKind::Conflict => StatusCode::CONFLICT,
         ErrorKind::Busy => StatusCode::TOO_MANY_REQUESTS,
-        ErrorKind::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::ShuttingDown | ErrorKind::Unrecorded => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::NotAvailable => StatusCode::NOT_IMPLEMENTED,
         ErrorKind::Unauthorized => StatusCode::UNAUTHORIZED,
         ErrorKind::Forbidden => StatusCode::FORBIDDEN,
@@ -113,7 +113,7 @@ fn refused(error: &Error, status: StatusCode, body: String) -> Reply {
     if error.kind() == ErrorKind::Unauthorized {
         reply.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
     }
-    if matches!(error.kind(), ErrorKind::Busy | ErrorKind::ShuttingDown) {
+    if matches!(error.kind(), ErrorKind::Busy | ErrorKind::ShuttingDown | ErrorKind::Unrecorded) {
         reply.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
     }
     if matches!(error.kind(), ErrorKind::ShuttingDown | ErrorKind::TooLarge | ErrorKind::TooSlow) {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{Jobs, board::InHand, lane::Slot, now};
 use crate::{
+    access::Asker,
     checked::Checked,
     error::{Error, ErrorKind},
     executor::{Origin, Request},
@@ -25,12 +26,14 @@ pub(super) async fn run(jobs: &Jobs, hand: &InHand, slot: Slot, mut job: Job, re
     jobs.parts.writer.note(begun).await;
     let input = job.submit.inputs.to_string();
     let parameters = job.submit.policy_rule_parameters.clone().map(|object| Value::Object(object).to_string());
+    let asker = Asker { token: job.submit.submitted_by.as_deref().map(Into::into), ..Asker::default() };
     let request = Request {
         policy_rule_uri: &job.submit.policy_rule_uri,
         input: &input,
         parameters: parameters.as_deref(),
         timeout_ms: job.submit.timeout_ms,
         origin: Origin::Job,
+        asker: Some(&asker),
         ..Request::default()
     };
     let called = hand.let_go.run_until_cancelled(Box::pin(jobs.parts.executor.execute(&request))).await;
@@ -106,6 +109,7 @@ pub(super) fn blame(error: &Error) -> Blame {
     match error.kind() {
         ErrorKind::Busy
         | ErrorKind::ShuttingDown
+        | ErrorKind::Unrecorded
         | ErrorKind::Unreachable
         | ErrorKind::Upstream
         | ErrorKind::Internal

@@ -112,7 +112,7 @@ async fn load(policies: &Policies, told: Told, copy: Option<Arc<Loaded>>, asked:
     if let Some(copy) = copy.filter(|copy| copy.document == draft.document) {
         return Ok(copy.as_of(asked, told.etag));
     }
-    let ready = policies.load_module(&draft.spec, component).await;
+    let ready = policies.load_module(&draft, component).await;
     policies.parts.metrics.load(ready.as_ref().err().map(LoadError::code));
     let ready = ready.map(Arc::new).map_err(Error::from);
     if let Err(error) = &ready {

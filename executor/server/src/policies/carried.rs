@@ -10,10 +10,10 @@ impl Policies {
     /// Makes a policy ready of which both the record and the component are at hand. It is in no registry.
     pub async fn carried(&self, record: &str, component: &'static [u8]) -> Result<Ready, Error> {
         let record = json::parse(record).map_err(|error| Error::internal("a record cannot be read", error))?;
-        let spec = Draft::parse(record)?.spec;
+        let draft = Draft::parse(record)?;
         let component = Fetched::of(component).verify(None)?;
-        let limits = spec.limits.within(&self.parts.bounds.ceiling);
+        let limits = draft.spec.limits.within(&self.parts.bounds.ceiling);
         let module = self.parts.loader.load_bytes(component.bytes().to_vec(), limits.fuel().is_some()).await?;
-        Ok(self.assemble(&spec, module, limits)?)
+        Ok(self.assemble(&draft, module, limits)?)
     }
 }

@@ -6,7 +6,7 @@ use lictor_model::{Digest, Draft, Limits, LimitsSpec};
 use lictor_sandbox::Policy;
 use serde_json::{Map, Value, json};
 
-use super::{Policies, Ready};
+use super::{Policies, Ready, schemas};
 use crate::error::{Error, ErrorKind};
 
 /// How often a record is read again that changes all the time.
@@ -41,11 +41,12 @@ impl Policies {
     /// The policy of such a record, with these parameters (JSON text) in the place of its own.
     pub async fn of_snapshot(&self, record: Map<String, Value>, parameters: Option<String>) -> Result<Ready, Error> {
         let component = component(&record);
-        let spec = Draft::parse(Value::Object(record))?.spec;
-        let ready = self.load_module(&spec, component).await?;
+        let draft = Draft::parse(Value::Object(record))?;
+        let ready = self.load_module(&draft, component).await?;
         let Some(parameters) = parameters else { return Ok(ready) };
         let policy = Policy { parameters: parameters.into(), ..Policy::clone(&ready.policy) };
-        Ok(Ready { policy: Arc::new(policy), ..ready })
+        let version = self.parts.decisions.version(&policy, &ready.limits, schemas(&draft).as_ref());
+        Ok(Ready { policy: Arc::new(policy), version, ..ready })
     }
 
     /// What a call of the policy of such a record may use.

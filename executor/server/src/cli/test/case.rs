@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use lictor_model::{Limits, Outcome, Schemas, StopKind, Usage, difference::same};
-use lictor_sandbox::{Call, CallFacts, Instance, Module, Op, Policy, Recorder, Run, context::Bucket};
+use lictor_sandbox::{Call, CallFacts, Instance, Module, Op, Policy, Recorder, Run, TapeMode, context::Bucket};
 use serde_json::Value;
 
 use super::{
@@ -118,9 +118,10 @@ impl Under<'_> {
         let call = Call {
             op,
             limits: self.runner.limits,
-            facts: CallFacts { id: "test", origin: "test" },
+            facts: CallFacts::now("test", "test", &self.runner.limits),
             context: Some(Arc::clone(&self.context)),
             dry_run: false,
+            tape: TapeMode::Off,
             recorder: Arc::clone(&self.world) as Arc<dyn Recorder>,
         };
         let Checked { run, warnings } = self.runner.host.run(&mut self.instance, call, &self.runner.schemas)?;

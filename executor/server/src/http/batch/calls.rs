@@ -113,6 +113,7 @@ impl Work {
             timeout_ms: self.options.timeout_ms,
             dry_run: self.options.dry_run,
             waits: true,
+            asker: Some(&self.options.asker),
             ..executor::Request::default()
         };
         let checked = self.app.executor.execute_ready(ready, &request).await?;

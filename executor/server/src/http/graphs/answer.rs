@@ -8,7 +8,7 @@ use super::super::{Reply, options::Options, reply};
 use crate::graphs::{Ended, Executed, NodeRun};
 
 /// The answer to an execution.
-pub(super) fn of(executed: Executed, options: Options) -> Reply {
+pub(super) fn of(executed: Executed, options: &Options) -> Reply {
     let mut more = Vec::new();
     if !executed.warnings.is_empty() {
         more.push(("warnings", json!(executed.warnings).to_string()));
@@ -94,7 +94,7 @@ mod tests {
     fn body(executed: Executed, query: &str) -> (u16, String) {
         use http_body_util::BodyExt as _;
 
-        let reply = of(executed, Options::parse(Some(query), &["trace"]).unwrap());
+        let reply = of(executed, &Options::parse(Some(query), &["trace"]).unwrap());
         let (status, body) = (reply.status().as_u16(), reply.into_body());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let bytes = runtime.block_on(body.collect()).unwrap().to_bytes();
