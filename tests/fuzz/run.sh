@@ -5,7 +5,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 seconds=${FUZZ_SECONDS:-60} found=target/fuzz kept=tests/fuzz/corpus
-all=(json filter update query schema record name address archive package artifact component module guest answer config
+all=(json filter update query schema record name address archive package artifact component module guest answer config log
     registry job wire body batch envelope)
 keep=
 [ "${1:-}" = keep ] && keep=1 && shift

@@ -402,3 +402,34 @@ fn decisions_are_found_by_what_they_are() {
     assert_eq!((&stats[1]["policy"], &stats[1]["outcomes"]), (&json!(traps), &json!({"trap": 3})));
     assert_eq!(stats[1]["callers"], json!({"(no token)": 3}));
 }
+
+#[test]
+fn the_log_is_passed_on_to_standard_output_and_to_a_server() {
+    let web = lictor_tests::CodeServer::start();
+    // The first time it is not there.
+    web.answers("/log", [lictor_tests::Answer::status(503), lictor_tests::Answer::ok("")]);
+    let config = format!("decisions.stdout = true\n[decisions.http]\nurl = \"{}\"\ntoken = \"t\"", web.url("/log"));
+    let server = TestServer::builder().config(&config).start();
+    let uri = load_echo(&server);
+    let reply = server.execute(&uri, &json!(42));
+    let id = reply.header("lictor-decision").expect("an answer says under which id it is recorded").to_owned();
+    let taken = || -> Vec<Value> {
+        let seen = web.seen();
+        let bodies = seen.iter().skip(1).map(|seen| serde_json::from_slice::<Vec<Value>>(&seen.body).unwrap());
+        bodies.flatten().collect()
+    };
+    eventually("the decision at the other server", || {
+        let taken = taken();
+        if taken.iter().any(|line| line["decision"] == id) { Ok(()) } else { Err(taken) }
+    });
+    assert!(web.seen()[0].headers.contains(&("authorization".into(), "Bearer t".into())));
+    eventually("the decision on standard output", || {
+        let said = server.stdout();
+        if said.contains(&id) { Ok(()) } else { Err(said) }
+    });
+    let stopped = server.stop();
+    let all = lines(&stopped.data_dir());
+    // Each line once, in order, from the beginning.
+    let taken = taken();
+    assert_eq!(taken, all[..taken.len()]);
+}

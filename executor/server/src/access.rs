@@ -13,7 +13,7 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
@@ -33,6 +33,7 @@ pub use self::{
 };
 use crate::{
     config::Config,
+    decisions::DecisionId,
     error::{Error, ErrorKind},
     store::{Store, TokenRow},
 };
@@ -84,6 +85,8 @@ pub struct Asker {
     pub token: Option<Box<str>>,
     /// The id of the trace (W3C Trace Context).
     pub trace: Option<Box<str>>,
+    /// The id of the first decision that was made for it, which whoever asks is told.
+    pub decision: OnceLock<DecisionId>,
 }
 
 impl Asker {

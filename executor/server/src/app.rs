@@ -95,7 +95,7 @@ impl App {
         let lease = store.hold(config.executor_id.as_str(), &config.data_dir).await?;
         let assets = Assets::new(store.clone(), config);
         let loader = loader(config, &sandbox, system.as_ref(), &assets)?;
-        let decisions = Decisions::of(config.decisions.as_ref(), &metrics)?;
+        let decisions = Decisions::of(config.decisions.as_ref(), &metrics, &tasks)?;
         let counted = (metrics.clone(), decisions.clone());
         let contexts = Contexts::start(store.clone(), &tasks);
         let policies = Policies::new(

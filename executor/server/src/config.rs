@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     access::Rates,
-    decisions::{self, Durability, Privacy, WhenFull},
+    decisions::{self, Durability, HttpSink, Privacy, WhenFull},
     policies::Bounds,
     store::Location,
     telemetry::LogFormat,
@@ -81,6 +81,15 @@ struct RawDecisions {
     replay_kb: u64,
     key: Option<PathBuf>,
     policies: BTreeMap<String, Privacy>,
+    stdout: bool,
+    http: Option<RawSink>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSink {
+    url: String,
+    token: Option<String>,
 }
 
 /// Where what TLS needs is.
@@ -306,6 +315,7 @@ fn defaults() -> serde_json::Value {
             "keep_mb": 1024,
             "replay_kb": 1024,
             "policies": {},
+            "stdout": false,
         },
     })
 }
@@ -394,6 +404,8 @@ impl RawDecisions {
             transcript_bytes: usize::try_from(self.replay_kb.saturating_mul(1024)).unwrap_or(usize::MAX),
             key: self.key,
             policies: self.policies.into_iter().collect(),
+            stdout: self.stdout,
+            http: self.http.map(|RawSink { url, token }| HttpSink { url, token }),
             ..decisions::Settings::of(data_dir)
         };
         Ok(self.enabled.then_some(settings))

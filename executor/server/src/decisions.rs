@@ -22,6 +22,7 @@ pub mod key;
 pub mod line;
 pub mod read;
 mod record;
+mod sink;
 pub mod verify;
 mod version;
 mod writer;
@@ -40,6 +41,7 @@ use lictor_sandbox::{Policy, TapeMode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 use self::{
     buffer::Buffer,
@@ -52,6 +54,7 @@ pub use self::{
     files::FOLDER,
     id::DecisionId,
     record::{Decision, account},
+    sink::HttpSink,
     version::{Version, timeout_ms},
 };
 use crate::{
@@ -126,6 +129,10 @@ pub struct Settings {
     pub key: Option<PathBuf>,
     /// What is recorded of some policies, by uri or by a beginning of it and `*`.
     pub policies: Vec<(String, Privacy)>,
+    /// Whether it is passed on to standard output.
+    pub stdout: bool,
+    /// Where else it is passed on to.
+    pub http: Option<HttpSink>,
 }
 
 /// The decision log. Cheap to clone.
@@ -154,6 +161,8 @@ struct Shared {
     /// Whether the last write failed.
     failing: AtomicBool,
     stopping: AtomicBool,
+    /// Whether the writer has ended.
+    written_all: AtomicBool,
     lost: Mutex<Lost>,
     metrics: Metrics,
 }
@@ -184,15 +193,15 @@ pub struct Begun {
 
 impl Decisions {
     /// The log as it is configured: none records nothing.
-    pub fn of(settings: Option<&Settings>, metrics: &Metrics) -> Result<Self, Error> {
+    pub fn of(settings: Option<&Settings>, metrics: &Metrics, tasks: &TaskTracker) -> Result<Self, Error> {
         match settings {
-            Some(settings) => Self::start(settings, metrics),
+            Some(settings) => Self::start(settings, metrics, tasks),
             None => Ok(Self { parts: None }),
         }
     }
 
     /// Opens the log and starts its writer.
-    fn start(settings: &Settings, metrics: &Metrics) -> Result<Self, Error> {
+    fn start(settings: &Settings, metrics: &Metrics, tasks: &TaskTracker) -> Result<Self, Error> {
         let failed = |error: std::io::Error| {
             let folder = settings.folder.display();
             Error::new(ErrorKind::InvalidInput, format!("the decision log in `{folder}` cannot be written: {error}"))
@@ -200,6 +209,7 @@ impl Decisions {
         crate::store::private_folder(&settings.folder).map_err(failed)?;
         let key = SigningKey::open(&settings.folder, settings.key.as_deref())?;
         let opened = Opened::at(&settings.folder, &key.public()).map_err(failed)?;
+        let last = opened.last();
         let shared = Arc::new(Shared {
             buffers: Striped::default(),
             epoch: AtomicU64::new(1),
@@ -207,10 +217,17 @@ impl Decisions {
             asleep: AtomicBool::new(false),
             failing: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            written_all: AtomicBool::new(false),
             lost: Mutex::default(),
             metrics: metrics.clone(),
         });
         let writer = Writer::new(Arc::clone(&shared), settings.clone(), key, opened).map_err(failed)?;
+        if settings.stdout {
+            sink::to_stdout(&settings.folder, last, Arc::clone(&shared)).map_err(failed)?;
+        }
+        if let Some(http) = &settings.http {
+            sink::to_server(http, &settings.folder, tasks)?;
+        }
         let running = std::thread::Builder::new().name("decisions".into()).spawn(move || writer.run());
         let running = running.map_err(|error| Error::internal("the decision log has no thread", error))?;
         let thread = running.thread().clone();
@@ -278,6 +295,7 @@ impl Decisions {
             if let Some(writer) = writer {
                 writer.join().ok();
             }
+            parts.shared.written_all.store(true, Ordering::Release);
         };
         tokio::task::spawn_blocking(stop).await.ok();
     }
@@ -360,6 +378,8 @@ impl Settings {
             transcript_bytes: 1 << 20,
             key: None,
             policies: Vec::new(),
+            stdout: false,
+            http: None,
         }
     }
 

@@ -233,7 +233,7 @@ impl Executor {
         let op = Op::Eval { parameters: request.parameters, input: request.input };
         let begun = self.parts.decisions.begin()?;
         let version = self.version(ready, request);
-        let entry = Entry::begin(&self.parts.decisions, version.as_deref(), |version| Decision {
+        let entry = Entry::begin(&self.parts.decisions, version.as_deref(), request.asker, |version| Decision {
             policy_rule_uri: request.policy_rule_uri,
             timeout_ms: timeout_ms(&limits),
             dry_run: request.dry_run,
@@ -313,7 +313,7 @@ impl Executor {
         }
         let (id, sequence) = (*life.id.get_or_insert(begun.id), life.calls);
         life.calls = life.calls.saturating_add(1);
-        let entry = Entry::begin(&self.parts.decisions, ready.version.as_ref(), |version| Decision {
+        let entry = Entry::begin(&self.parts.decisions, ready.version.as_ref(), asker, |version| Decision {
             policy_rule_uri: &ready.policy.uri,
             timeout_ms: timeout_ms(&limits),
             dry_run: effects == Effects::None,

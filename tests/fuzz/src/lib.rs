@@ -26,6 +26,7 @@ mod guests;
 mod jobs;
 mod json;
 mod languages;
+mod log;
 #[cfg(fuzzing)]
 mod modules;
 mod names;
@@ -44,7 +45,7 @@ use tokio::runtime::Runtime;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Those whose inputs are an ordinary test, too.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 18] = [
     ("json", json::json),
     ("filter", languages::filter),
     ("update", languages::update),
@@ -60,6 +61,7 @@ pub const TARGETS: [Target; 17] = [
     ("guest", guests::guest),
     ("answer", answers::answer),
     ("config", config::config),
+    ("log", log::log),
     ("registry", registry::registry),
     ("job", jobs::job),
 ];

@@ -42,7 +42,7 @@ macro_rules! replayed {
 }
 
 replayed! {
-    json filter update query schema record name address archive package artifact component guest answer config
+    json filter update query schema record name address archive package artifact component guest answer config log
     registry job
 }
 

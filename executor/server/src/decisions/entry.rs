@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lictor_model::Usage;
 
 use super::{Decision, Decisions, Version};
-use crate::{checked::Checked, error::Error};
+use crate::{access::Asker, checked::Checked, error::Error};
 
 /// A call that is being made.
 ///
@@ -14,6 +14,7 @@ pub struct Entry<'a> {
     decisions: &'a Decisions,
     /// What is known of it already; none where it is not recorded.
     decision: Option<Decision<'a>>,
+    asker: Option<&'a Asker>,
 }
 
 impl<'a> Entry<'a> {
@@ -21,9 +22,10 @@ impl<'a> Entry<'a> {
     pub fn begin(
         decisions: &'a Decisions,
         version: Option<&'a Arc<Version>>,
+        asker: Option<&'a Asker>,
         decision: impl FnOnce(&'a Arc<Version>) -> Decision<'a>,
     ) -> Self {
-        Self { decisions, decision: version.map(decision) }
+        Self { decisions, decision: version.map(decision), asker }
     }
 
     /// Records what came of it. What could not be run was not decided.
@@ -39,6 +41,9 @@ impl<'a> Entry<'a> {
                 ..decision
             };
             self.decisions.record(&decision).await?;
+            if let Some(asker) = self.asker {
+                asker.decision.set(decision.begun.id).ok();
+            }
         }
         Ok(checked)
     }

@@ -53,8 +53,11 @@ impl SigningKey {
         let pair = pair.map_err(|error| unusable(format!("it is no Ed25519 key in PKCS #8: {error}")))?;
         let key = Self { pair };
         let public = folder.join(PUBLIC);
-        // For whoever checks the log and may not read the key.
-        std::fs::write(&public, format!("{}\n", key.public().to_hex())).map_err(|error| unusable(error.to_string()))?;
+        // For whoever checks the log and may not read the key. A disk that is full leaves it as it is.
+        let text = format!("{}\n", key.public().to_hex());
+        if std::fs::read_to_string(&public).ok().as_ref() != Some(&text) {
+            std::fs::write(&public, text).map_err(|error| unusable(error.to_string()))?;
+        }
         Ok(key)
     }
 

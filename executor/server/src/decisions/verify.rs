@@ -22,7 +22,7 @@ use super::{
 };
 
 /// The longest line that is read.
-const MAX_LINE: u64 = 256 << 20;
+pub(super) const MAX_LINE: u64 = 256 << 20;
 
 /// What a log is checked against, beside itself.
 #[derive(Clone, Default)]
@@ -398,5 +398,70 @@ impl Lines {
             Some(line) => (line, true),
             None => (self.line.as_slice(), false),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decisions::key::SigningKey;
+
+    /// A small log of two segments.
+    fn log(folder: &Path) {
+        let key = SigningKey::open(folder, None).unwrap();
+        let (mut n, mut hash) = (0, chain::NOTHING);
+        for _ in 0..2 {
+            let (mut text, first) = (Vec::new(), n + 1);
+            let (public, previous) = (key.public().to_hex(), chain::text(&hash).to_owned());
+            let header =
+                format!(r#""segment":{{"log":"l","format":1,"previous":"{previous}","at_ms":1,"key":"{public}"}}"#);
+            let decision = |idx: u64| format!(r#""version":2,"decision":"d{idx}","outcome":"ok""#);
+            let mut rest = vec![header, r#""policy":{}"#.to_owned(), decision(1), decision(2), String::new()];
+            for rest in &mut rest {
+                if rest.is_empty() {
+                    *rest = format!(r#""checkpoint":{{"at_ms":1,"signature":"{}"}}"#, key.sign("l", n, &hash));
+                }
+                n += 1;
+                let start = text.len();
+                text.extend_from_slice(format!("{{\"n\":{n},{rest}").as_bytes());
+                hash = chain::seal(&mut text, start, &hash);
+            }
+            std::fs::write(files::segment_path(folder, first), text).unwrap();
+        }
+        let signature = key.sign("l", n, &hash);
+        let key = key.public().to_hex();
+        let head = Head { log: "l".into(), n, hash: chain::text(&hash).into(), at_ms: 1, signature, key };
+        files::HeadFile::open(folder).unwrap().write(&head).unwrap();
+    }
+
+    #[test]
+    fn every_byte_of_a_log_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        log(folder.path());
+        let report = verify(folder.path(), &Trust::default()).unwrap();
+        assert_eq!(report.finding, None);
+        assert_eq!((report.first, report.last, report.signed, report.decisions), (1, 10, 10, 4));
+        for segment in files::segments(folder.path()).unwrap() {
+            let whole = std::fs::read(&segment.path).unwrap();
+            for at in 0..whole.len() {
+                let mut touched = whole.clone();
+                touched[at] ^= 1 << (at % 8);
+                std::fs::write(&segment.path, &touched).unwrap();
+                let report = verify(folder.path(), &Trust::default()).unwrap();
+                assert!(report.finding.is_some(), "byte {at} of {}", segment.name());
+            }
+            std::fs::write(&segment.path, &whole).unwrap();
+        }
+        assert_eq!(verify(folder.path(), &Trust::default()).unwrap().finding, None);
+    }
+
+    #[test]
+    fn what_is_no_log_is_not_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(verify(folder.path(), &Trust::default()).unwrap().finding, None);
+        for text in ["x\n", "{}\n", "{\"n\":1}\n", "\n", "{\"n\":1,\"hash\":\"\"}\n"] {
+            std::fs::write(files::segment_path(folder.path(), 1), text).unwrap();
+            assert!(verify(folder.path(), &Trust::default()).unwrap().finding.is_some(), "{text}");
+        }
     }
 }

@@ -90,6 +90,13 @@ impl Opened {
     }
 }
 
+impl Opened {
+    /// The last line.
+    pub(super) fn last(&self) -> u64 {
+        self.n
+    }
+}
+
 /// What writes the log.
 pub(super) struct Writer {
     shared: Arc<Shared>,
@@ -145,9 +152,9 @@ impl Writer {
         if begins {
             writer.begin_segment();
         }
+        // Written with what comes first: a server also starts on a disk that is full.
         writer.line("started", &started);
         writer.checkpoint();
-        writer.write()?;
         Ok(writer)
     }
 

@@ -158,7 +158,7 @@ pub(super) async fn run(app: &App, body: &str, options: Options) -> Result<Reply
         ..executor::Request::default()
     };
     let checked = app.executor.execute(&request).await?;
-    Ok(reply::run(&checked, options.usage))
+    Ok(reply::decided(reply::run(&checked, options.usage), &options.asker))
 }
 
 pub(super) fn not_a_request(error: &serde_json::Error) -> Error {

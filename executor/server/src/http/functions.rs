@@ -139,7 +139,7 @@ pub(super) async fn run(app: &App, name: &str, input: &str, options: Options) ->
     let (usage, dry_run, timeout_ms) = (*usage, *dry_run, *timeout_ms);
     let call = FunctionCall { input, timeout_ms, dry_run, origin: Origin::Function, asker };
     let checked = app.functions.call(name, call).await?;
-    Ok(reply::run(&checked, usage))
+    Ok(reply::decided(reply::run(&checked, usage), asker))
 }
 
 /// Manage a function

@@ -46,7 +46,7 @@ pub(super) async fn answer(
     caller: Arc<Caller>,
 ) -> Result<Reply, Error> {
     let mut options = Options::parse(request.uri().query(), &[])?;
-    options.asker = Asker { caller: Some(caller), token: None, trace: trace(request.headers()) };
+    options.asker = Asker { caller: Some(caller), trace: trace(request.headers()), ..Asker::default() };
     body::media_type(request.headers())?;
     let (uri, body) = {
         let (head, body) = request.into_parts();

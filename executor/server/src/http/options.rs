@@ -52,7 +52,7 @@ impl Options {
 /// Who makes a request that was let in.
 fn asker<B>(request: &Request<B>) -> Asker {
     let caller = request.extensions().get::<Arc<Caller>>().map(Arc::clone);
-    Asker { caller, token: None, trace: trace(request.headers()) }
+    Asker { caller, trace: trace(request.headers()), ..Asker::default() }
 }
 
 /// The id of the trace that a request is part of, by its `traceparent`.

@@ -109,7 +109,7 @@ async fn call_function_here(State(routes): State<Routes>, Named(name): Named, re
             let origin = Origin::Function;
             let call = FunctionCall { input: &input, timeout_ms, dry_run, origin, asker: &asker };
             let checked = Box::pin(routes.app.functions.call_here(&name, call)).await?;
-            Ok(reply::run(&checked, usage))
+            Ok(reply::decided(reply::run(&checked, usage), &asker))
         }
         .await,
     )

@@ -14,10 +14,14 @@ use tokio::sync::SemaphorePermit;
 
 use super::Reply;
 use crate::{
+    access::Asker,
     checked::Checked,
     error::{Error, ErrorKind},
     registry::Found,
 };
+
+/// The header that says under which id a decision is in the log.
+const DECISION: header::HeaderName = header::HeaderName::from_static("lictor-decision");
 
 /// The status of each kind of trouble on an execution route, and on every route for what is no matter of a registry.
 fn status(kind: ErrorKind) -> StatusCode {
@@ -151,6 +155,14 @@ pub(super) fn success(data: &Value, warnings: &[String]) -> Reply {
     let warnings = (!warnings.is_empty()).then(|| json!(warnings));
     let body = object([("success", Some(json!(true))), ("data", Some(data.clone())), ("warnings", warnings)]);
     with_status(StatusCode::OK, body.to_string())
+}
+
+/// Says under which id a decision is in the log.
+pub(super) fn decided(mut reply: Reply, asker: &Asker) -> Reply {
+    if let Some(value) = asker.decision.get().and_then(|id| header::HeaderValue::from_str(id.as_str()).ok()) {
+        reply.headers_mut().insert(DECISION, value);
+    }
+    reply
 }
 
 /// Says that something is there now; `body` is the whole answer.
