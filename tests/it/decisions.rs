@@ -172,7 +172,7 @@ fn functions_jobs_and_graphs_are_in_the_log_too() {
 
 #[test]
 fn what_is_hashed_or_masked_is_not_in_the_log() {
-    let config = "[decisions.policies.\"echo:*\"]\nmask = [\"/input/secret\", \"/output/secret\"]\n\
+    let config = "[decisions.policies.\"echo*\"]\nmask = [\"/input/secret\", \"/input/n\", \"/output/secret\"]\n\
         [decisions.policies.\"hidden:1.0-test\"]\ninput = \"hashed\"\noutput = \"hashed\"";
     let server = TestServer::builder().config(config).start();
     let (echo, hidden) = (load_echo(&server), load(&server, "hidden", &Guest::echo().component(), &json!({})));
@@ -180,6 +180,13 @@ fn what_is_hashed_or_masked_is_not_in_the_log() {
     assert_eq!(server.execute(&echo, &input).data(), input);
     assert_eq!(server.execute(&hidden, &input).data(), input);
     let all = wait_for(&server.data_dir(), 2);
+    // On several lines, and quoted by a schema.
+    let lines = "{\"policy_rule_uri\": \"echo:1.0-test\", \"input_data\": {\n\"secret\": \"swordfish\"\n}}";
+    server.post_text("/executor/executor-001/execute_policy", lines).data();
+    let schemas = json!({"schema_mode": "enforce", "policy_input_schema": {"n": {"type": "number"}}});
+    let checked = load(&server, "echo-checked", &Guest::echo().component(), &schemas);
+    assert_eq!(server.execute(&checked, &json!({"n": "swordfish"})).json()["code"], "input_schema");
+    wait_for(&server.data_dir(), 4);
     let masked = json!({"secret": "***", "rest": 1});
     assert_eq!((&all[0]["input"], &all[0]["output"], &all[0]["masked"]), (&masked, &masked, &json!(true)));
     let digest = json!(lictor_model::Digest::of(input.to_string().as_bytes()).to_string());
@@ -188,7 +195,7 @@ fn what_is_hashed_or_masked_is_not_in_the_log() {
     assert!(!text.contains("swordfish"));
     verify(&server.data_dir()).exits(0);
     let replayed = Command::new(["replay", "--data-dir"]).arg(server.data_dir()).run().exits(0).stdout;
-    assert_eq!(replayed.matches("hashed or masked").count(), 2, "{replayed}");
+    assert_eq!(replayed.matches("hashed or masked").count(), 4, "{replayed}");
 }
 
 #[test]

@@ -366,6 +366,13 @@ impl Shared {
     }
 }
 
+impl Privacy {
+    /// Whether anything is not recorded as it is.
+    fn hides(&self) -> bool {
+        self.input == Share::Hashed || self.output == Share::Hashed || !self.mask.is_empty()
+    }
+}
+
 impl Settings {
     /// A log in `data_dir` as it is by default.
     pub fn of(data_dir: &Path) -> Self {

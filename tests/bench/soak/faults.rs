@@ -154,6 +154,8 @@ impl<'a> Faults<'a> {
                 self.fill()?;
                 thread::sleep(some_seconds * 4);
                 self.make_room()?;
+                // What waited to be written is tried again ten times a second.
+                thread::sleep(Duration::from_secs(1));
                 desk.world.full.turn();
                 Ok(server)
             }

@@ -33,6 +33,10 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use lictor::decisions::{
+    FOLDER,
+    verify::{Trust, verify},
+};
 use lictor_bench::Res;
 
 use crate::{
@@ -184,5 +188,15 @@ fn close(world: &World, place: &Place, server: Server, clients: Vec<(u64, Parts)
     world.ends.turn();
     check(world);
     world.ends.turn();
-    server.stop()
+    server.stop()?;
+    let report = verify(&place.data().join(FOLDER), &Trust::default())?;
+    println!(
+        "the decision log has the records {} to {}, {} of them decisions",
+        report.first, report.last, report.decisions
+    );
+    report.notes.iter().for_each(|note| println!("  {note}"));
+    if let Some(finding) = report.finding {
+        world.violation(&format!("the decision log is not whole: {finding}"));
+    }
+    Ok(())
 }

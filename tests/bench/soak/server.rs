@@ -66,6 +66,7 @@ impl Place {
         command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
         let log = OpenOptions::new().create(true).append(true).open(self.log())?;
         // What policies say is theirs: it would be a gigabyte in half an hour.
+        command.env("LICTOR_DECISIONS__KEEP_MB", "64");
         command.env("LICTOR_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().map_err(|error| format!("{}: {error}", command.get_program().display()))?;
         match addresses(&mut child) {

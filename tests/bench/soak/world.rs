@@ -306,8 +306,9 @@ impl<'a> Desk<'a> {
                 self.world.count_outcome(&code);
                 Answer::Refused
             }
-            Ok(Err(code)) if code == "internal" && excused() => {
-                self.world.count_outcome("internal, as the disk was full or compilers were killed");
+            // Nothing is decided that cannot be recorded.
+            Ok(Err(code)) if ["internal", "not_available"].contains(&code.as_str()) && excused() => {
+                self.world.count_outcome("not done, as the disk was full or compilers were killed");
                 // A server that has not read all of a request closes the connection after its answer, unannounced.
                 self.connection = Connection::default();
                 Answer::Unknown

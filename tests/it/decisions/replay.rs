@@ -181,33 +181,65 @@ fn a_candidate_lists_exactly_the_decisions_that_change() {
     replay(&data, &["--with", candidate.to_str().unwrap()]).exits(3);
 }
 
-/// All examples, as their fixtures ask them, ten thousand times: on another process, after another start.
+/// Policies of one web server that answers, and of one that does not.
+fn with_http(server: &TestServer, web: &CodeServer) -> Vec<String> {
+    web.answer("/list", Answer::json(&json!({"allowlist": ["10.1.2.3"]})));
+    web.answer("/fails", Answer::status(500));
+    let of = |path: &str| {
+        let mut record = guest_record("ip_allowlist");
+        record["name"] = json!(path.trim_start_matches('/'));
+        record["policy_settings"] = json!({"allowlist_api": web.url(path)});
+        record["capabilities"] = json!({"http": [web.origin()]});
+        server.load(&record)
+    };
+    vec![of("/list"), of("/fails")]
+}
+
+/// Asks for `n` decisions about some of these inputs in turn.
+fn ask(server: &TestServer, uri: &str, inputs: &[Value], n: usize) {
+    let inputs: Vec<&Value> = inputs.iter().cycle().take(n).collect();
+    for some in inputs.chunks(500) {
+        let body = json!({"policy_rule_uri": uri, "inputs": some});
+        assert_eq!(server.post("/executor/executor-001/execute_policy/batch", &body).status, 200);
+    }
+}
+
+/// All examples, with host calls and failures, ten thousand times: on another process, after another start.
 #[test]
 fn ten_thousand_decisions_of_the_examples_come_to_the_same_again() {
     const DECISIONS: usize = 10_000;
-    let server = TestServer::start();
-    let mut asked = Vec::new();
-    for name in crate::tidy::example_folders() {
-        let mut record = guest_record(&name);
+    let web = CodeServer::start();
+    let server = TestServer::builder().allow_loopback().start();
+    let examples = crate::tidy::example_folders();
+    let each = DECISIONS.div_ceil(examples.len());
+    for name in &examples {
+        let mut record = guest_record(name);
         record["policy_settings"] = json!({});
         let uri = server.load(&record);
-        let fixtures = lictor_tests::repository().join("guest-examples").join(&name).join("expected.json");
+        let fixtures = lictor_tests::repository().join("guest-examples").join(name).join("expected.json");
         let cases: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(fixtures).unwrap()).unwrap();
-        let inputs: Vec<Value> = cases.iter().map(|case| case["input"].clone()).collect();
-        asked.push((uri, inputs));
+        // What no policy expects fails.
+        let inputs = cases.iter().map(|case| case["input"].clone()).chain([json!(null)]);
+        ask(&server, &uri, &inputs.collect::<Vec<_>>(), each);
     }
-    let each = DECISIONS.div_ceil(asked.len());
-    for (uri, inputs) in &asked {
-        // Failures too: what no policy of these expects.
-        let inputs: Vec<&Value> = inputs.iter().chain([&Value::Null]).cycle().take(each).collect();
-        for some in inputs.chunks(500) {
-            let body = json!({"policy_rule_uri": uri, "inputs": some});
-            assert_eq!(server.post("/executor/executor-001/execute_policy/batch", &body).status, 200);
-        }
+    for uri in with_http(&server, &web) {
+        ask(&server, &uri, &[json!({"ip": "10.1.2.3"}), json!({"ip": "10.0.0.1"})], 100);
     }
-    wait_for(&server.data_dir(), each * asked.len());
+    // A policy of the server's own, which asks its host.
+    server.post("/estimator/estimate", &json!({"mode": "adhoc", "policy": {}})).data();
+    wait_for(&server.data_dir(), each * examples.len() + 201);
     let stopped = server.kill().start().stop();
     let data = stopped.data_dir();
     verify(&data).exits(0);
-    assert!(DECISIONS as u64 <= all_same(&data));
+    let all = decisions(&data);
+    let has = |what: &str| all.iter().any(|line| line["calls"].to_string().contains(what));
+    assert!(has("http.request") && has("host.call") && all.iter().any(|line| line["outcome"] == "policy_error"));
+    let asked = web.seen().len();
+    // What the server asks itself is of components that it carries, and that are in no cache of loaded code.
+    let builtin = lictor_tests::repository().join("executor/server/src/placement/builtin/estimator.wasm");
+    let output = replay(&data, &["--component", builtin.to_str().unwrap()]).exits(0);
+    let sum = sum(&output);
+    assert_eq!(sum["decisions"], sum["same"], "{}", output.stdout);
+    assert!((DECISIONS as u64) < sum["same"].as_u64().unwrap());
+    assert_eq!(web.seen().len(), asked, "a replay asked the network");
 }

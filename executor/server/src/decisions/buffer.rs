@@ -7,6 +7,9 @@ use super::{Decision, Version};
 /// Bytes that may wait in one buffer, unless it is one line alone.
 const MOST: usize = 8 << 20;
 
+/// Bytes that an empty buffer has room for: about what gathers until the writer comes, on a busy server.
+const KEPT: usize = 1 << 20;
+
 /// Lines without their numbers and hashes: what stands between.
 #[derive(Debug, Default)]
 pub(super) struct Buffer {
@@ -56,7 +59,7 @@ impl Buffer {
     /// Empties it, and gives back memory that was needed once.
     pub(super) fn clear(&mut self) {
         self.text.clear();
-        self.text.shrink_to(MOST);
+        self.text.shrink_to(KEPT);
         self.runs.clear();
         self.lines = 0;
     }

@@ -99,7 +99,8 @@ impl Decision<'_> {
         self.write_question(to, privacy);
         self.write_answer(to, privacy);
         self.write_usage(to);
-        if let Some(transcript) = self.transcript {
+        // What is hidden could be in what it asked of others, and cannot be replayed anyway.
+        if let Some(transcript) = self.transcript.filter(|_| !privacy.hides()) {
             json(to, "calls", &transcript.events);
             if transcript.cut {
                 json(to, "calls_cut", &true);
@@ -150,6 +151,8 @@ impl Decision<'_> {
                     json(to, "failure_digest", &Digest::of(account(failure).as_bytes()).to_string());
                 }
             },
+            // What does not match a schema may be quoted in the message.
+            Some(Outcome::Stopped(Stop { violations, .. })) if privacy.hides() && !violations.is_empty() => {}
             Some(Outcome::Stopped(Stop { message, .. })) => json(to, "message", message),
         }
     }
@@ -175,6 +178,7 @@ impl Decision<'_> {
         self.write_plain(&mut text, privacy);
         text.push(b'}');
         let mut value: Value = serde_json::from_slice(&text).unwrap_or_default();
+        read_texts(&mut value);
         let mut masked = false;
         for pointer in &privacy.mask {
             if let Some(place) = value.pointer_mut(pointer) {
@@ -191,6 +195,16 @@ impl Decision<'_> {
         if masked {
             json(to, "masked", &true);
         }
+    }
+}
+
+/// Makes documents of those that are written as strings, so that pointers reach into them.
+fn read_texts(decision: &mut Value) {
+    let Value::Object(decision) = decision else { return };
+    for name in ["parameters", "input", "data", "output"] {
+        let text = decision.shift_remove(&format!("{name}_text"));
+        let read = text.as_ref().and_then(Value::as_str).and_then(|text| serde_json::from_str(text).ok());
+        decision.extend(read.map(|document: Value| (name.to_owned(), document)));
     }
 }
 

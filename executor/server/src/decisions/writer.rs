@@ -32,6 +32,8 @@ const AGAIN: Duration = Duration::from_millis(100);
 const SEGMENT: u64 = 64 << 20;
 /// A log has room for so many segments.
 const SEGMENTS: u64 = 16;
+/// Bytes that there is room for while nothing is to be written.
+const KEPT: usize = 2 << 20;
 /// How lines are written.
 pub(super) const FORMAT: u32 = 1;
 
@@ -391,7 +393,7 @@ impl Writer {
         }
         self.segment.len = self.segment.len.saturating_add(self.text.len() as u64);
         self.text.clear();
-        self.text.shrink_to(SEGMENT as usize / 8);
+        self.text.shrink_to(KEPT);
         self.dirty = true;
         self.tell_head()
     }
