@@ -147,6 +147,8 @@ struct Parts {
     shared: Arc<Shared>,
     thread: Thread,
     writer: Mutex<Option<JoinHandle<()>>>,
+    /// The last line that was there before this process.
+    last: u64,
 }
 
 /// What calls and the writer share.
@@ -222,18 +224,30 @@ impl Decisions {
             metrics: metrics.clone(),
         });
         let writer = Writer::new(Arc::clone(&shared), settings.clone(), key, opened).map_err(failed)?;
-        if settings.stdout {
-            sink::to_stdout(&settings.folder, last, Arc::clone(&shared)).map_err(failed)?;
-        }
         if let Some(http) = &settings.http {
             sink::to_server(http, &settings.folder, tasks)?;
         }
         let running = std::thread::Builder::new().name("decisions".into()).spawn(move || writer.run());
         let running = running.map_err(|error| Error::internal("the decision log has no thread", error))?;
         let thread = running.thread().clone();
-        let parts =
-            Parts { settings: settings.clone(), ids: Ids::new(), shared, thread, writer: Mutex::new(Some(running)) };
+        let parts = Parts {
+            settings: settings.clone(),
+            ids: Ids::new(),
+            shared,
+            thread,
+            writer: Mutex::new(Some(running)),
+            last,
+        };
         Ok(Self { parts: Some(Arc::new(parts)) })
+    }
+
+    /// Begins to pass the log on to standard output, if that is wanted: not before whoever started the server has read there
+    /// where it listens.
+    pub fn speak(&self) -> std::io::Result<()> {
+        match self.parts.as_deref().filter(|parts| parts.settings.stdout) {
+            Some(Parts { settings, shared, last, .. }) => sink::to_stdout(&settings.folder, *last, Arc::clone(shared)),
+            None => Ok(()),
+        }
     }
 
     /// What decisions of this policy are recorded as made by; none where nothing is recorded.

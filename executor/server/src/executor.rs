@@ -322,6 +322,10 @@ impl Executor {
         });
         let one = One { ready, limits, op, context, origin, effects, recorder: &recorder, given: None, begun };
         let ran = checked::run(&ready.schemas, op, self.call(instance, one)).await;
+        if ran.is_err() {
+            // Nothing was asked of it, and nothing is recorded.
+            life.calls = sequence;
+        }
         let checked = entry.end(ran).await?;
         if effects != Effects::None {
             self.count(&ready.policy.uri, &checked);

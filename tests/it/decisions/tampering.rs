@@ -197,4 +197,11 @@ fn a_log_that_was_cut_before_a_start_says_so() {
     let data = stopped.data_dir();
     let said = verify(&data).exits(1).stderr;
     assert!(said.contains("the last 4 records of the log were gone when the server started"), "{said}");
+
+    let server = TestServer::start();
+    let builder = server.stop();
+    fs::remove_file(folder(&builder.data_dir()).join("head.json")).unwrap();
+    let stopped = builder.start().stop();
+    let said = verify(&stopped.data_dir()).exits(1).stderr;
+    assert!(said.contains("the head of the log was gone when the server started"), "{said}");
 }

@@ -123,6 +123,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let app = App::build(config).await?;
     let stop = stop_signal().map_err(|error| Failure::Internal(format!("signals cannot be caught: {error}")))?;
     announce(&listeners, config, app.access.is_closed())
+        .and_then(|()| app.decisions.speak())
         .map_err(|error| Failure::Internal(format!("standard output cannot be written: {error}")))?;
     let superseded = app.superseded();
     let mut ended = Ok(());

@@ -2,14 +2,17 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read as _, Seek as _, SeekFrom},
+    io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::chain::{self, Hash};
+use super::{
+    chain::{self, Hash},
+    line::Line,
+};
 
 /// The folder in a data directory.
 pub const FOLDER: &str = "decisions";
@@ -111,6 +114,14 @@ impl HeadFile {
     pub(super) fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }
+}
+
+/// The log that a segment says it is of.
+pub(super) fn log_of(path: &Path) -> Option<String> {
+    let mut line = Vec::new();
+    BufReader::new(File::open(path).ok()?).take(PIECE).read_until(b'\n', &mut line).ok()?;
+    let line: Line<'_> = serde_json::from_slice(&line).ok()?;
+    Some(line.segment?.log.into_owned())
 }
 
 /// How the last segment ends.

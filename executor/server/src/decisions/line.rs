@@ -62,6 +62,9 @@ pub struct Started {
     /// Records that the head of the log knew of and that were gone.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub missing: u64,
+    /// Whether the head of the log was gone, so that nothing said where it had ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub headless: bool,
 }
 
 /// Where the log stood: the line before this one.

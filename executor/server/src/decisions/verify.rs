@@ -247,6 +247,9 @@ impl<'a> Walk<'a> {
                     "truncated: before it, the last {missing} records of the log were gone when the server started"
                 ));
             }
+            if started.headless {
+                return Err("truncated, perhaps: the head of the log was gone when the server started, so nothing says where the log had ended".into());
+            }
             if 0 < started.cut_bytes {
                 let bytes = started.cut_bytes;
                 self.report.notes.push(format!("record {}: a server that did not stop left {bytes} bytes of an unfinished line, which were cut off", line.n));

@@ -54,15 +54,24 @@ impl Opened {
             tracing::error!(%error, "the head of the decision log cannot be read; `lictor audit verify` says more");
             None
         });
-        let mut started =
-            Started { at_ms: now_ms(), lictor: env!("CARGO_PKG_VERSION").into(), cut_bytes: 0, missing: 0 };
-        let log = head.as_ref().map_or_else(|| uuid::Uuid::new_v4().to_string(), |head| head.log.clone());
+        let mut started = Started {
+            at_ms: now_ms(),
+            lictor: env!("CARGO_PKG_VERSION").into(),
+            cut_bytes: 0,
+            missing: 0,
+            headless: false,
+        };
+        let last = files::segments(folder)?.pop();
+        let named = last.as_ref().and_then(|segment| files::log_of(&segment.path));
+        let log = head.as_ref().map(|head| head.log.clone()).or(named);
+        let log = log.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
         let known = head.as_ref().map_or(0, |head| head.n);
-        let Some(mut segment) = files::segments(folder)?.pop() else {
+        let Some(mut segment) = last else {
             started.missing = known;
             let hash = head.as_ref().and_then(|head| chain::parse(&head.hash)).unwrap_or(chain::NOTHING);
             return Ok(Self { log, n: known, hash, segment: None, started });
         };
+        started.headless = head.is_none();
         let tail = Tail::of(&segment.path)?;
         if 0 < tail.torn {
             tracing::warn!(
@@ -86,8 +95,11 @@ impl Opened {
                 "the decision log is shorter than it was: it ends at record {n}"
             );
         }
+        if started.headless {
+            tracing::error!("the head of the decision log is gone, so nothing says where the log ended");
+        }
         // A key that was changed is said in the first line of a segment; so is a log whose end cannot be read.
-        let goes_on = tail.last.is_some() && head.is_some_and(|head| head.key == key.to_hex());
+        let goes_on = tail.last.is_some() && head.is_none_or(|head| head.key == key.to_hex());
         Ok(Self { log, n, hash, segment: goes_on.then_some(segment), started })
     }
 }
