@@ -52,7 +52,7 @@ use self::{
 pub use self::{
     entry::Entry,
     files::FOLDER,
-    id::DecisionId,
+    id::{DecisionId, time},
     record::{Decision, account},
     sink::HttpSink,
     version::{Version, timeout_ms},

@@ -124,19 +124,6 @@ impl State {
         }
         Ok(res)
     }
-
-    /// Takes down how much was read; in a replay reads as much as was.
-    async fn read_or_take(&mut self, stream: Input, len: u64, waits: bool) -> StreamResult<Vec<u8>> {
-        if let Some(n) = self.told_read()? {
-            return self.take(&stream, n);
-        }
-        let read = match waits {
-            true => HostInputStream::blocking_read(&mut self.table, stream, len).await,
-            false => HostInputStream::read(&mut self.table, stream, len),
-        };
-        self.note_read(read.as_ref().ok().map(Vec::len));
-        read
-    }
 }
 
 impl HostInputStream for State {
@@ -150,7 +137,12 @@ impl HostInputStream for State {
     }
 
     async fn blocking_read(&mut self, stream: Input, len: u64) -> StreamResult<Vec<u8>> {
-        self.read_or_take(stream, len, true).await
+        if let Some(n) = self.told_read()? {
+            return self.take(&stream, n);
+        }
+        let read = HostInputStream::blocking_read(&mut self.table, stream, len).await;
+        self.note_read(read.as_ref().ok().map(Vec::len));
+        read
     }
 
     fn skip(&mut self, stream: Input, len: u64) -> StreamResult<u64> {
@@ -158,7 +150,7 @@ impl HostInputStream for State {
     }
 
     async fn blocking_skip(&mut self, stream: Input, len: u64) -> StreamResult<u64> {
-        self.read_or_take(stream, len, true).await.map(|skipped| skipped.len() as u64)
+        HostInputStream::blocking_read(self, stream, len).await.map(|skipped| skipped.len() as u64)
     }
 
     fn subscribe(&mut self, stream: Input) -> Result<Resource<DynPollable>> {

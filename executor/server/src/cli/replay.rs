@@ -12,7 +12,6 @@ use std::{
 
 use clap::Args;
 use lictor_loader::DiskCache;
-use lictor_model::Time;
 use serde_json::json;
 
 use super::{
@@ -27,7 +26,10 @@ use super::{
     source::Found as Source,
 };
 use crate::{
-    decisions::read::{Filter, Found, each},
+    decisions::{
+        read::{Filter, Found, each},
+        time,
+    },
     replay::{Player, Stage, Verdict},
     telemetry,
 };
@@ -186,7 +188,7 @@ fn work(stage: &Stage, filter: &Filter, inbox: &mpsc::Receiver<Found>, sum: &Mut
 /// What is said of a decision; nothing of one that came to the same.
 fn line(found: &Found, verdict: &Verdict) -> Option<String> {
     let Found { decided, .. } = found;
-    let at = Time::from_millis(i64::try_from(decided.at_ms).unwrap_or(i64::MAX)).to_string();
+    let at = time(decided.at_ms).to_string();
     let (policy, name) = (&decided.policy, verdict.name());
     Some(
         match verdict {

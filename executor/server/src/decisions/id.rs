@@ -5,6 +5,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use lictor_model::Time;
+
 use super::Begun;
 use crate::{
     access,
@@ -48,6 +50,11 @@ impl Ids {
 
 pub(super) fn now_ms() -> u64 {
     u64::try_from(access::now_ms()).unwrap_or(0)
+}
+
+/// A time of the log's, for a person.
+pub fn time(ms: u64) -> Time {
+    Time::from_millis(i64::try_from(ms).unwrap_or(i64::MAX))
 }
 
 impl DecisionId {

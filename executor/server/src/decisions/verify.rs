@@ -16,6 +16,7 @@ use std::{
 use super::{
     chain::{self, Hash},
     files::{self, Head, SegmentFile, number},
+    id::time,
     key::PublicKey,
     line::Line,
     writer::FORMAT,
@@ -370,11 +371,6 @@ struct Wrong {
 
 fn wrong(what: impl Into<String>) -> Result<(), Wrong> {
     Err(Wrong { n: None, what: what.into() })
-}
-
-/// A time for a person.
-fn time(ms: u64) -> lictor_model::Time {
-    lictor_model::Time::from_millis(i64::try_from(ms).unwrap_or(i64::MAX))
 }
 
 /// The lines of a segment, one at a time.

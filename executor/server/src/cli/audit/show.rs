@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, ops::ControlFlow};
 
 use clap::Args;
-use lictor_model::{Failure as PolicyFailure, Time, field};
+use lictor_model::{Failure as PolicyFailure, field};
 use lictor_sandbox::{Data, Event, HttpAnswer, Told};
 
 use super::{
@@ -15,6 +15,7 @@ use crate::decisions::{
     DecisionId,
     line::{Decided, Made},
     read::{Filter, Found, each},
+    time,
 };
 
 /// Characters of a document that are shown.
@@ -99,10 +100,6 @@ fn shorten(text: &str, most: usize) -> String {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
     }
-}
-
-fn time(ms: u64) -> Time {
-    Time::from_millis(i64::try_from(ms).unwrap_or(i64::MAX))
 }
 
 fn asked_by(decided: &Decided) -> String {
