@@ -53,6 +53,7 @@ pub struct Builder {
     allow_private: AllowPrivate,
     allow_file: Vec<PathBuf>,
     cache_dir: Option<PathBuf>,
+    pub(crate) python_host: Option<PathBuf>,
     sandbox: Option<Sandbox>,
 }
 
@@ -78,6 +79,7 @@ impl Default for Builder {
             allow_private: AllowPrivate::default(),
             allow_file: Vec::new(),
             cache_dir: None,
+            python_host: None,
             sandbox: None,
         }
     }
@@ -234,6 +236,13 @@ impl Builder {
     /// fetches and compiles anew. Whoever can write there can have anything run.
     pub fn cache_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.cache_dir = Some(dir.into());
+        self
+    }
+
+    /// Where the Python host component is, which policies in Python need. By default it is looked for beside this
+    /// executable.
+    pub fn python_host(mut self, path: impl Into<PathBuf>) -> Self {
+        self.python_host = Some(path.into());
         self
     }
 

@@ -2,10 +2,9 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use lictor_loader::{CompileIn, FetchRules, Fetched, LoadCode, LoadError, Loader, System, Wanted, archive};
+use lictor_loader::{CompileIn, FetchRules, Fetched, LoadCode, LoadError, Loader, System, Wanted, archive, python};
 use lictor_model::{
     Capabilities, CodeRef, Digest, Draft, FieldError, Limits, LimitsSpec, PolicySpec, PolicyUri, Schemas,
-    record::PolicyKind,
 };
 use lictor_sandbox::{HostFunctions, Module, Policy, Sandbox, checked};
 use serde_json::{Map, Value};
@@ -171,7 +170,8 @@ fn is_metered(builder: &Builder, limits: &LimitsSpec) -> bool {
 }
 
 fn loader(builder: &Builder, sandbox: &Sandbox, rules: FetchRules) -> Result<Loader, Error> {
-    Ok(Loader::new(sandbox.clone(), rules, builder.cache()?, CompileIn::Process)?)
+    let loader = Loader::new(sandbox.clone(), rules, builder.cache()?, CompileIn::Process)?;
+    Ok(loader.with_python(builder.python_host.clone().or_else(python::usual_host)))
 }
 
 async fn load(
@@ -180,16 +180,12 @@ async fn load(
     component: Option<Digest>,
     metered: bool,
 ) -> Result<Module, LoadError> {
-    if spec.kind == PolicyKind::PythonClass {
-        let why = "policies of type `python_class_v1` cannot be run by this version";
-        return Err(LoadError::new(LoadCode::NotAvailable, why));
-    }
     let (code, code_digest): (&CodeRef, _) = (&spec.code, spec.code_digest.as_ref());
-    loader.load(Wanted { code, code_digest, component, metered }).await
+    loader.load(Wanted { kind: spec.kind, code, code_digest, component, metered }).await
 }
 
 impl Custom {
-    /// The component.
+    /// The component, or the package of a policy in Python.
     async fn read(&self) -> Result<Vec<u8>, LoadError> {
         let custom = self.clone();
         let reading = tokio::task::spawn_blocking(move || {
@@ -200,7 +196,8 @@ impl Custom {
                     LoadError::new(LoadCode::CodeUnreachable, message).caused_by(error)
                 })?,
             };
-            Ok(archive::component_of(&Fetched::of(bytes).verify(None)?)?.bytes().to_vec())
+            let code = Fetched::of(bytes).verify(None)?;
+            Ok(archive::code_of(&code, archive::kind_of(&code))?.bytes().to_vec())
         });
         let stopped = |error| LoadError::new(LoadCode::Internal, "reading was stopped").caused_by(error);
         reading.await.map_err(stopped)?

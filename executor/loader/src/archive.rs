@@ -1,8 +1,8 @@
 //! From the verified bytes behind `code` to the verified bytes of the component in them.
 //!
 //! What they are is decided by their content, never by a name: a bare component, a zip, or a tar, plain or packed with
-//! gzip or xz. Exactly one member is taken, `code/policy.wasm`; nothing is ever written to a disk, and a member is
-//! never opened as an archive itself.
+//! gzip or xz. Exactly one member is taken, `code/policy.wasm`, or of a policy in Python its folder `code`; nothing is
+//! ever written to a disk, and a member is never opened as an archive itself.
 //!
 //! An archive is judged as a whole. One hostile member, even one nobody asked for, refuses all of it: names that climb
 //! or could mean different files to different tools, links and devices, members that share bytes, headers that
@@ -19,10 +19,12 @@ use std::{
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 use liblzma::{bufread::XzDecoder, stream};
+use lictor_model::record::PolicyKind;
 
 use crate::{
     error::{LoadCode, LoadError, quoted, size},
     fetch::Verified,
+    python::Package,
 };
 
 mod sniff;
@@ -34,7 +36,11 @@ use self::sniff::Kind;
 /// The member that is the policy.
 pub const MEMBER: &str = "code/policy.wasm";
 /// What a policy written as a Python class has in its place.
-const PYTHON_MEMBER: &str = "code/function.py";
+pub const PYTHON_MEMBER: &str = "code/function.py";
+/// What the class of a policy in Python is called.
+const CLASS: &str = "AIOSv1PolicyRule";
+/// The folder whose files a policy in Python is made of.
+const FOLDER: &str = "code/";
 
 /// How much an archive may hold. Made for tests; everyone else uses the default.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +82,30 @@ impl Caps {
     }
 }
 
+/// What a policy of this kind runs, in what was fetched: a component, or a [`Package`] of Python files.
+///
+/// The result has its own digest. Blocks; run it where blocking is allowed.
+pub fn code_of(verified: &Verified, kind: PolicyKind) -> Result<Verified, LoadError> {
+    match kind {
+        PolicyKind::WasmComponent => component_of(verified),
+        PolicyKind::PythonClass => python_within(verified, Caps::default()),
+    }
+}
+
+/// What kind of policy is in what was fetched, where nobody says: Python if there is `code/function.py` and no component.
+pub fn kind_of(verified: &Verified) -> PolicyKind {
+    let bytes = verified.bytes();
+    let is_python = match sniff::kind(bytes) {
+        Kind::Zip | Kind::Tar | Kind::Gzip | Kind::Xz => {
+            let found = |kind| matches!(unpack(bytes, kind, Caps::default()), Ok(Unpacked::Members(_)));
+            !found(PolicyKind::WasmComponent) && found(PolicyKind::PythonClass)
+        }
+        Kind::Other(_) => str::from_utf8(bytes).is_ok_and(|text| text.contains(CLASS)),
+        Kind::Wasm => false,
+    };
+    if is_python { PolicyKind::PythonClass } else { PolicyKind::WasmComponent }
+}
+
 /// The component in what was fetched: the bytes themselves, or the member `code/policy.wasm` of an archive.
 ///
 /// Only looks at the first bytes of the component; whether it is one is for the compiler to say. The result has its
@@ -86,25 +116,63 @@ pub fn component_of(verified: &Verified) -> Result<Verified, LoadError> {
 
 fn component_within(verified: &Verified, caps: Caps) -> Result<Verified, LoadError> {
     let bytes = verified.bytes();
-    let member = match sniff::kind(bytes) {
-        Kind::Wasm => return Ok(verified.clone()),
-        Kind::Zip => zip::unpack(bytes, caps)?,
-        Kind::Tar => unpack_tar(&**bytes, bytes, caps)?,
-        Kind::Gzip => unpack_tar(MultiGzDecoder::new(&**bytes), bytes, caps)?,
-        Kind::Xz => unpack_tar(xz_decoder(bytes, caps)?, bytes, caps)?,
-        Kind::Other(what) if what.is_code() => {
+    let members = match unpack(bytes, PolicyKind::WasmComponent, caps)? {
+        Unpacked::Bare(Kind::Wasm) => return Ok(verified.clone()),
+        Unpacked::Bare(Kind::Other(what)) if what.is_code() => {
             return Err(not_a_component(format!("the code is {what}, not a WebAssembly component")));
         }
-        Kind::Other(what) => {
+        Unpacked::Bare(kind) => {
             return Err(bad_archive(format!(
-                "the code is {what}; it must be a component, or one in a zip, tar.gz or tar.xz"
+                "the code is {kind}; it must be a component, or one in a zip, tar.gz or tar.xz"
             )));
         }
+        Unpacked::Members(members) => members,
     };
+    let member = members.into_iter().next().map(|(_, bytes)| bytes).unwrap_or_default();
     match sniff::kind(&member) {
         Kind::Wasm => Ok(verified.member(member)),
         other => Err(not_a_component(format!("`{MEMBER}` in the archive is {other}, not a WebAssembly component"))),
     }
+}
+
+/// The package of the files in the archive's folder `code`, or of the one file that was fetched, if that is Python.
+fn python_within(verified: &Verified, caps: Caps) -> Result<Verified, LoadError> {
+    let bytes = verified.bytes();
+    let package = match unpack(bytes, PolicyKind::PythonClass, caps)? {
+        Unpacked::Members(members) => {
+            let inside = |(name, bytes): (String, Bytes)| Some((name.strip_prefix(FOLDER)?.to_owned(), bytes));
+            Package::of(members.into_iter().filter_map(inside))?
+        }
+        Unpacked::Bare(kind) => match str::from_utf8(bytes) {
+            Ok(text) if !text.trim().is_empty() && !matches!(kind, Kind::Wasm) && !text.contains('\0') => {
+                Package::of([("function.py".to_owned(), bytes.clone())])?
+            }
+            _ => {
+                return Err(bad_archive(format!(
+                    "the code is {kind}; a policy in Python is a zip, tar.gz or tar.xz with `{PYTHON_MEMBER}`, or that file"
+                )));
+            }
+        },
+    };
+    Ok(verified.member(package.into_bytes()))
+}
+
+/// What was in an archive, or what that is which is none.
+enum Unpacked {
+    Members(Vec<(String, Bytes)>),
+    Bare(Kind),
+}
+
+fn unpack(bytes: &Bytes, kind: PolicyKind, caps: Caps) -> Result<Unpacked, LoadError> {
+    let members = Members::new(kind, caps);
+    let members = match sniff::kind(bytes) {
+        Kind::Zip => zip::unpack(bytes, members)?,
+        Kind::Tar => unpack_tar(&**bytes, bytes, members)?,
+        Kind::Gzip => unpack_tar(MultiGzDecoder::new(&**bytes), bytes, members)?,
+        Kind::Xz => unpack_tar(xz_decoder(bytes, caps)?, bytes, members)?,
+        bare => return Ok(Unpacked::Bare(bare)),
+    };
+    members.found().map(Unpacked::Members)
 }
 
 /// What the name of a file with these bytes ends in, if they are code or an archive of a kind that is read.
@@ -126,8 +194,8 @@ fn xz_decoder(bytes: &[u8], caps: Caps) -> Result<XzDecoder<&[u8]>, LoadError> {
     Ok(XzDecoder::new_stream(bytes, stream))
 }
 
-fn unpack_tar(unpacked: impl Read, packed: &[u8], caps: Caps) -> Result<Bytes, LoadError> {
-    tape::unpack(Meter::new(unpacked, packed.len(), caps), caps)
+fn unpack_tar(unpacked: impl Read, packed: &[u8], members: Members) -> Result<Members, LoadError> {
+    tape::unpack(Meter::new(unpacked, packed.len(), members.caps), members)
 }
 
 /// Counts what comes out of a decoder, and stops it where an honest archive would have ended long ago.
@@ -156,12 +224,14 @@ impl<R: Read> Read for Meter<R> {
     }
 }
 
-/// The members seen so far: judges their names, and remembers what a message about a missing one needs.
+/// The members seen so far: judges their names, keeps those that are wanted, and remembers what a message about a
+/// missing one needs.
 struct Members {
+    kind: PolicyKind,
     caps: Caps,
     seen: HashSet<String>,
     sample: Vec<String>,
-    python: bool,
+    kept: Vec<(String, Bytes)>,
 }
 
 /// A member's name that is safe, in its one canonical form, and whether it is written as that of a directory.
@@ -177,8 +247,34 @@ const MAX_NAME: usize = 1024;
 const SAMPLE: usize = 5;
 
 impl Members {
-    fn new(caps: Caps) -> Self {
-        Self { caps, seen: HashSet::new(), sample: Vec::new(), python: false }
+    fn new(kind: PolicyKind, caps: Caps) -> Self {
+        Self { kind, caps, seen: HashSet::new(), sample: Vec::new(), kept: Vec::new() }
+    }
+
+    /// Whether the content of this member is what is wanted.
+    fn wants(&self, name: &Name) -> bool {
+        !name.is_dir
+            && match self.kind {
+                PolicyKind::WasmComponent => name.path == MEMBER,
+                PolicyKind::PythonClass => name.path.starts_with(FOLDER) && Package::takes(&name.path),
+            }
+    }
+
+    fn keep(&mut self, name: &Name, bytes: Bytes) {
+        self.kept.push((name.path.clone(), bytes));
+    }
+
+    /// What was kept, if the one that there must be is among it.
+    fn found(self) -> Result<Vec<(String, Bytes)>, LoadError> {
+        let needed = self.needed();
+        if self.kept.iter().any(|(name, _)| name == needed) { Ok(self.kept) } else { Err(self.missing()) }
+    }
+
+    fn needed(&self) -> &'static str {
+        match self.kind {
+            PolicyKind::WasmComponent => MEMBER,
+            PolicyKind::PythonClass => PYTHON_MEMBER,
+        }
     }
 
     /// Admits one more member called `raw`.
@@ -198,24 +294,28 @@ impl Members {
         if self.seen.len() > self.caps.entries {
             return Err(too_many(self.caps));
         }
-        self.python |= name.path == PYTHON_MEMBER;
         if !name.is_dir && self.sample.len() < SAMPLE {
             self.sample.push(quoted(&name.path));
         }
         Ok(name)
     }
 
-    /// What to say when [`MEMBER`] was not among them.
+    /// What to say when the one that there must be was not among them.
     fn missing(&self) -> LoadError {
-        if self.python {
+        let (needed, other) = match self.kind {
+            PolicyKind::WasmComponent => (MEMBER, (PYTHON_MEMBER, "in Python", "python_class_v1")),
+            PolicyKind::PythonClass => (PYTHON_MEMBER, (MEMBER, "that is a component", "wasm_component_v1")),
+        };
+        let (other, what, kind) = other;
+        if self.seen.contains(other) {
             return bad_archive(format!(
-                "the archive holds `{PYTHON_MEMBER}` and no `{MEMBER}`: a policy in Python needs the type `python_class_v1`"
+                "the archive holds `{other}` and no `{needed}`: a policy {what} needs the type `{kind}`"
             ));
         }
         if self.sample.is_empty() {
-            return bad_archive(format!("the archive holds no `{MEMBER}`, nor any other file"));
+            return bad_archive(format!("the archive holds no `{needed}`, nor any other file"));
         }
-        bad_archive(format!("the archive holds no `{MEMBER}`; it holds {}", self.sample.join(", ")))
+        bad_archive(format!("the archive holds no `{needed}`; it holds {}", self.sample.join(", ")))
     }
 }
 
@@ -246,13 +346,13 @@ impl Name {
     }
 }
 
-/// Reads `reader` to its end, keeping what it gives if `keep`; says how much it gave.
-fn drain(mut reader: impl Read, keep: bool, caps: Caps) -> io::Result<(Bytes, u64)> {
+/// Reads `reader` to its end, keeping what it gives if it is a member to `keep`; says how much it gave.
+fn drain(mut reader: impl Read, keep: Option<&Name>, caps: Caps) -> io::Result<(Bytes, u64)> {
     let mut kept = Vec::new();
-    let mut reader = reader.by_ref().take(if keep { caps.member.saturating_add(1) } else { u64::MAX });
-    let n_read = if keep { io::copy(&mut reader, &mut kept)? } else { io::copy(&mut reader, &mut io::sink())? };
-    if keep && n_read > caps.member {
-        return Err(io::Error::other(too_large(&format!("`{MEMBER}`"), caps.member)));
+    let Some(name) = keep else { return Ok((Bytes::new(), io::copy(&mut reader, &mut io::sink())?)) };
+    let n_read = io::copy(&mut reader.by_ref().take(caps.member.saturating_add(1)), &mut kept)?;
+    if n_read > caps.member {
+        return Err(io::Error::other(too_large(&quoted(&name.path), caps.member)));
     }
     Ok((kept.into(), n_read))
 }

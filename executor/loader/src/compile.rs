@@ -43,6 +43,15 @@ pub enum CompileIn {
     Child(PathBuf),
 }
 
+/// How urgent a compilation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Priority {
+    /// Somebody waits.
+    Usual,
+    /// Nobody waits: the child gives way to everything else on the machine.
+    Low,
+}
+
 /// Compiles a few components at a time.
 pub(crate) struct Workshop {
     place: CompileIn,
@@ -60,6 +69,7 @@ impl Workshop {
         component: Vec<u8>,
         bounds: Bounds,
         metered: bool,
+        priority: Priority,
     ) -> Result<Artifact, LoadError> {
         let _permit = self.permits.acquire().await.map_err(|_| internal("the compiler is closed"))?;
         let (component, facts) = blocking(move || {
@@ -72,7 +82,7 @@ impl Workshop {
             CompileIn::Child(exe) => {
                 let component = Bytes::from(component);
                 for _ in 0..TRIES {
-                    if let Some(artifact) = compile_in_child(exe, &facts.digest, component.clone(), metered).await? {
+                    if let Some(artifact) = compile_in_child(exe, &facts.digest, component.clone(), metered, priority).await? {
                         return Ok(artifact);
                     }
                 }
@@ -95,9 +105,11 @@ async fn compile_in_child(
     digest: &Digest,
     component: Bytes,
     metered: bool,
+    priority: Priority,
 ) -> Result<Option<Artifact>, LoadError> {
     let mut command = Command::new(exe);
     command.arg("compile-component").args(metered.then_some("--metered"));
+    command.args((priority == Priority::Low).then_some("--low-priority"));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).env_clear();
     let mut child = command.spawn().map_err(|error| internal("the compiler cannot be started").caused_by(error))?;
     let (Some(mut stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())

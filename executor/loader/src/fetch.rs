@@ -104,6 +104,7 @@ impl Fetcher {
         match code {
             CodeRef::Http(url) => self.web.fetch(url, &self.rules).await,
             CodeRef::File(_) => self.read(code, file::read_admitted).await,
+            CodeRef::Python(text) => self.at_hand(code, Bytes::copy_from_slice(text.as_bytes())).await,
             CodeRef::Path(_) if self.rules.admit_paths => self.read(code, file::read_path).await,
             CodeRef::Path(path) => {
                 let message =

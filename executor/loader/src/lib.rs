@@ -4,6 +4,8 @@
 //! CodeRef ──fetch──► Fetched ──verify──► Verified ──archive──► component ──compile──► Artifact ──open──► Module
 //! ```
 //!
+//! A policy in Python has a package of its files in the place of the component (`python`).
+//!
 //! A module is identified by the sha256 of its component, so once that is known nothing is fetched again: it is in
 //! memory, or its compiled code is on disk, or its bytes are. Requests that want the same thing at the same time
 //! share one load.
@@ -15,12 +17,13 @@ pub mod client;
 pub mod compile;
 pub mod error;
 pub mod fetch;
+pub mod python;
 mod reach;
 pub mod system;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
-use lictor_model::{CodeRef, Digest};
+use lictor_model::{CodeRef, Digest, record::PolicyKind};
 use lictor_sandbox::{Bounds, Module, Sandbox};
 use moka::future::Cache;
 
@@ -28,9 +31,10 @@ pub use assets::{Asset, Assets};
 pub use cache::DiskCache;
 pub use client::{Answer, Ask, Client, Unanswered, Upload};
 pub use compile::CompileIn;
-use compile::{Workshop, blocking};
+use compile::{Priority, Workshop, blocking};
 pub use error::{LoadCode, LoadError};
 pub use fetch::{FetchRules, Fetched, Fetcher, Verified};
+pub use python::Package;
 pub use system::{System, Told, Untold};
 
 /// Native code that is kept mapped while nobody uses it, in bytes.
@@ -52,13 +56,20 @@ struct Shared {
     workshop: Workshop,
     bounds: Bounds,
     modules: Cache<(Digest, bool), Module>,
-    /// Fetches in flight by reference and pin. A finished one is forgotten at once: the next load asks again.
-    fetches: Cache<(CodeRef, Option<Digest>), Digest>,
+    /// Fetches in flight. A finished one is forgotten at once: the next load asks again.
+    fetches: Cache<Fetch, Digest>,
+    python: python::Host,
+    freezer: Option<python::Freezer>,
 }
+
+/// What is fetched: a kind of code, by reference and pin.
+type Fetch = (PolicyKind, CodeRef, Option<Digest>);
 
 /// What is to be loaded.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
+    /// What kind of code it is.
+    pub kind: PolicyKind,
     /// Where its code is.
     pub code: &'a CodeRef,
     /// What the bytes there must hash to.
@@ -87,8 +98,30 @@ impl Loader {
             bounds,
             modules: Cache::builder().max_capacity(MAX_MAPPED).weigher(weigh).build(),
             fetches: Cache::new(1000),
+            python: python::Host::default(),
+            freezer: None,
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The same, for policies in Python too: `host` is where the Python host component is.
+    #[must_use]
+    pub fn with_python(mut self, host: Option<PathBuf>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.python = python::Host::at(host);
+        }
+        self
+    }
+
+    /// The same, with snapshots of policies in Python whose code takes `budget` bytes at most. Needs a runtime.
+    #[must_use]
+    pub fn with_snapshots(mut self, budget: usize) -> Self {
+        let (freezer, asked) = python::Freezer::new();
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.freezer = Some(freezer);
+        }
+        tokio::spawn(python::freeze_for(Arc::downgrade(&self.shared), asked, budget));
+        self
     }
 
     /// The module for `wanted`: from memory, from disk, or fetched, verified and compiled.
@@ -120,17 +153,27 @@ impl Loader {
         self.shared.found(digest, component, metered).await
     }
 
+    /// Loads a package of Python files that is at hand, to be run by this interpreter and no other.
+    pub async fn load_interpreted(
+        &self,
+        package: Vec<u8>,
+        interpreter: Vec<u8>,
+        metered: bool,
+    ) -> Result<Module, LoadError> {
+        let host = self.shared.found(Digest::of(&interpreter), interpreter, metered).await?;
+        self.shared.interpreted_by(&host, Digest::of(&package), &package).await
+    }
+
     async fn fetch_once(&self, wanted: &Wanted<'_>) -> Result<Digest, LoadError> {
         // The reference itself: as text, two that differ in a query's value would look alike.
-        let key = (wanted.code.clone(), wanted.code_digest.copied());
+        let key = (wanted.kind, wanted.code.clone(), wanted.code_digest.copied());
         let fetched = self.shared.fetches.try_get_with(key.clone(), self.shared.fetch(wanted)).await;
         self.shared.fetches.invalidate(&key).await;
         fetched.map_err(unshare)
     }
 
     async fn module(&self, digest: Digest, metered: bool) -> Result<Module, LoadError> {
-        let made = self.shared.modules.try_get_with((digest, metered), self.shared.make(digest, metered));
-        made.await.map_err(unshare)
+        self.shared.module(digest, metered).await
     }
 }
 
@@ -143,10 +186,15 @@ impl Shared {
     /// Fetches, verifies and unpacks; keeps the component, and compiles it once to see whether it is a policy.
     async fn fetch(&self, wanted: &Wanted<'_>) -> Result<Digest, LoadError> {
         let verified = self.fetcher.fetch(wanted.code).await?.verify(wanted.code_digest)?;
-        let component = blocking(move || archive::component_of(&verified)).await?;
+        let kind = wanted.kind;
+        let component = blocking(move || archive::code_of(&verified, kind)).await?;
         let digest = component.digest();
         self.found(digest, component.bytes().to_vec(), wanted.metered).await?;
         Ok(digest)
+    }
+
+    async fn module(&self, digest: Digest, metered: bool) -> Result<Module, LoadError> {
+        self.modules.try_get_with((digest, metered), self.make(digest, metered)).await.map_err(unshare)
     }
 
     async fn found(&self, digest: Digest, component: Vec<u8>, metered: bool) -> Result<Module, LoadError> {
@@ -180,7 +228,11 @@ impl Shared {
     }
 
     async fn compile(&self, digest: Digest, component: Vec<u8>, metered: bool) -> Result<Module, LoadError> {
-        let artifact = self.workshop.compile(component.clone(), self.bounds, metered).await?;
+        if Package::is(&component) {
+            // Boxed, since the interpreter is a module as well.
+            return Box::pin(self.interpreted(digest, component, metered)).await;
+        }
+        let artifact = self.workshop.compile(component.clone(), self.bounds, metered, Priority::Usual).await?;
         let (sandbox, disk) = (self.sandbox.clone(), self.disk.clone());
         blocking(move || {
             let module = sandbox.open(&artifact, metered)?;

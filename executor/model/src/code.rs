@@ -9,6 +9,7 @@ use std::{
     fmt,
     path::{Component, Path, PathBuf},
     str::FromStr,
+    sync::Arc,
 };
 
 use url::Url;
@@ -31,6 +32,8 @@ pub enum CodeRef {
     Path(PathBuf),
     /// Something in the assets registry.
     Asset(AssetRef),
+    /// The code itself: the text of `function.py`, of a policy in Python.
+    Python(Arc<str>),
 }
 
 /// How the assets registry names something.
@@ -40,6 +43,13 @@ pub enum AssetRef {
     Uri(Box<str>),
     /// The id, from `asset://<id>`.
     Id(Box<str>),
+}
+
+impl CodeRef {
+    /// The `code` of a policy in Python, which may be its text: no reference has a line break.
+    pub fn of_python(text: &str) -> Result<Self, ParseCodeError> {
+        if text.contains('\n') { Ok(Self::Python(text.into())) } else { text.parse() }
+    }
 }
 
 impl FromStr for CodeRef {
@@ -150,6 +160,7 @@ impl fmt::Display for CodeRef {
             Self::Path(path) => write!(f, "{}", path.display()),
             Self::Asset(AssetRef::Uri(uri)) => write!(f, "asset:{uri}"),
             Self::Asset(AssetRef::Id(id)) => write!(f, "asset://{id}"),
+            Self::Python(text) => write!(f, "{} bytes of Python", text.len()),
         }
     }
 }

@@ -55,7 +55,7 @@ pub struct PolicySpec {
 }
 
 /// The kinds of code, by the record's `type`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PolicyKind {
     /// `wasm_component_v1`.
     WasmComponent,
@@ -113,7 +113,12 @@ impl PolicySpec {
             (text(document, "name")?, text(document, "version")?, text(document, "release_tag")?);
         let uri = PolicyUri::of(name, version, tag)?;
         let kind = PolicyKind::parse(text(document, "type")?)?;
-        let code = text(document, "code")?.parse().map_err(|error| FieldError::new("code", format!("{error}")))?;
+        let code = text(document, "code")?;
+        let code = match kind {
+            PolicyKind::WasmComponent => code.parse(),
+            PolicyKind::PythonClass => CodeRef::of_python(code),
+        };
+        let code = code.map_err(|error| FieldError::new("code", format!("{error}")))?;
         Ok(Self {
             uri,
             kind,
@@ -135,6 +140,14 @@ impl PolicySpec {
 }
 
 impl PolicyKind {
+    /// As a record says it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::WasmComponent => "wasm_component_v1",
+            Self::PythonClass => "python_class_v1",
+        }
+    }
+
     fn parse(text: &str) -> Result<Self, FieldError> {
         match text {
             "wasm_component_v1" => Ok(Self::WasmComponent),

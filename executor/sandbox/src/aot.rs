@@ -198,6 +198,12 @@ impl Key {
 }
 
 impl Artifact {
+    /// The same under another name: of what was made from something, rather than fetched.
+    #[must_use]
+    pub fn named(self, component: Digest) -> Self {
+        Self { component, ..self }
+    }
+
     /// Native code that was made of this component, here or in a child process.
     pub fn new(component: Digest, engine: [u8; 32], code: Code) -> Self {
         Self { component, engine, content: Content::Made(code) }

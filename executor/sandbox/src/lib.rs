@@ -10,6 +10,8 @@
 //!                     └──run──► Run   the one door: every call of a guest goes through it
 //! ```
 //!
+//! A policy in Python is the module of an interpreter with a source of its own (`source`).
+//!
 //! What a guest may reach is decided in `imports`; what it may use, in `state`.
 
 pub mod aot;
@@ -25,6 +27,7 @@ mod module;
 mod pages;
 mod recorder;
 mod run;
+mod source;
 mod spare;
 mod state;
 mod tape;
@@ -38,5 +41,6 @@ pub use inspect::{Bounds, Facts, Refusal, RefusalCode};
 pub use log::{Level, LogLine};
 pub use module::{Module, OpenError};
 pub use recorder::{Canned, Recorder, TracingRecorder};
-pub use run::{Call, CallFacts, Instance, Op, Policy, Run, RunError, run};
+pub use run::{Call, CallFacts, Frozen, Instance, Op, Policy, Run, RunError, Uncompiled, compile, freeze, instrumented, run};
+pub use source::Source;
 pub use tape::{Data, Event, HttpAnswer, Matching, TapeMode, Told, Transcript};

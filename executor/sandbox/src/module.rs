@@ -25,6 +25,7 @@ use crate::{
     engine::Sandbox,
     imports,
     inspect::{RULE, Refusal, RefusalCode, STATE},
+    source::{SOURCE, Source},
     spare::Stock,
     state::State,
 };
@@ -33,6 +34,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Module {
     inner: Arc<Inner>,
+    /// Of an interpreter: what it is to run.
+    source: Option<Arc<Source>>,
 }
 
 struct Inner {
@@ -61,12 +64,21 @@ pub(crate) struct Linked<T: 'static> {
     pub(crate) management: ComponentExportIndex,
     /// Where it exports `state`.
     pub(crate) state: Option<StateExports>,
+    /// Where it exports `source`: it is an interpreter.
+    pub(crate) source: Option<SourceExports>,
 }
 
 /// The functions of `state`.
 pub(crate) struct StateExports {
     pub(crate) save: ComponentExportIndex,
     pub(crate) restore: ComponentExportIndex,
+}
+
+/// The functions of `source`.
+pub(crate) struct SourceExports {
+    pub(crate) compile: ComponentExportIndex,
+    pub(crate) load: ComponentExportIndex,
+    pub(crate) freeze: ComponentExportIndex,
 }
 
 /// The component's twin (see `twin`), and how many calls to leave it out of.
@@ -174,7 +186,7 @@ impl Sandbox {
         }
         let digest = artifact.component();
         let inner = Inner { component: deferred, twin, digest, metered, about, code_bytes };
-        Ok(Module { inner: Arc::new(inner) })
+        Ok(Module { inner: Arc::new(inner), source: None })
     }
 
     fn link_twin(&self, engine: &Engine, code: &[u8]) -> Result<Twin, OpenError> {
@@ -216,7 +228,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<T: 'static> Linked<T> {
-    /// Finds the functions of `rule` and `state`, and checks their types.
+    /// Finds the functions of `rule`, `state` and `source`, and checks their types.
     fn new(pre: InstancePre<T>) -> Result<Self, OpenError> {
         let component = pre.component().clone();
         let rule = Exports::of(&component, RULE)?;
@@ -232,7 +244,17 @@ impl<T: 'static> Linked<T> {
                 Some(StateExports { save, restore })
             }
         };
-        Ok(Self { pre, init, eval, management, state })
+        let source = match component.get_export_index(None, SOURCE) {
+            None => None,
+            Some(_) => {
+                let source = Exports::of(&component, SOURCE)?;
+                let compile = source.function("compile", &[Kind::Bytes], Kind::Bytes)?;
+                let load = source.function("load", &[Kind::Bytes], Kind::Nothing)?;
+                let freeze = source.function("freeze", &[Kind::Bytes], Kind::Nothing)?;
+                Some(SourceExports { compile, load, freeze })
+            }
+        };
+        Ok(Self { pre, init, eval, management, state, source })
     }
 }
 
@@ -283,9 +305,39 @@ impl Module {
         self.inner.twin.as_ref()
     }
 
-    /// The sha256 of the component it was compiled from: the identity of what runs.
+    /// The sha256 of the component it was compiled from, or of the files that it interprets: the identity of what runs.
     pub fn digest(&self) -> Digest {
-        self.inner.digest
+        self.source.as_ref().map_or(self.inner.digest, |source| source.digest())
+    }
+
+    /// The same code with this to run.
+    pub fn interpreting(&self, source: Arc<Source>) -> Result<Self, OpenError> {
+        match self.linked()?.source {
+            Some(_) => Ok(Self { inner: Arc::clone(&self.inner), source: Some(source) }),
+            None => Err(refused(format!("the interpreter does not export the interface `{SOURCE}`"))),
+        }
+    }
+
+    /// The same code with nothing to run.
+    #[must_use]
+    pub fn without_source(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), source: None }
+    }
+
+    /// What it interprets, if it is an interpreter's.
+    pub fn source(&self) -> Option<&Arc<Source>> {
+        self.source.as_ref()
+    }
+
+    /// The sha256 of the interpreter's component, if there is one.
+    pub fn interpreter(&self) -> Option<Digest> {
+        self.source.as_ref().map(|_| self.inner.digest)
+    }
+
+    /// What a new instance is made of.
+    pub(crate) fn for_new_instance(&self, limits: &Limits) -> Self {
+        let frozen = self.source.as_ref().and_then(|source| source.begin(limits));
+        frozen.unwrap_or_else(|| self.clone())
     }
 
     /// The linear memory that an instance starts with, in bytes.

@@ -9,6 +9,7 @@
 //! tasks have the thread; a timer drops a call that waits for the host.
 
 mod ending;
+mod interpreter;
 
 use std::{
     future::Future,
@@ -27,7 +28,8 @@ use wasmtime::{
 };
 
 pub(crate) use self::ending::{WitFailure, bounded, finish};
-use self::ending::{classify, timed_out};
+use self::ending::{classify, interpreted, timed_out};
+pub use self::interpreter::{Frozen, Uncompiled, compile, freeze, instrumented};
 use crate::{
     attempt,
     context::Bucket,
@@ -166,6 +168,8 @@ pub struct Instance {
 
 /// A store, and the instance in it once `init` has accepted its settings.
 struct Live {
+    /// What it is an instance of.
+    module: Module,
     store: Store<State>,
     ready: Option<component::Instance>,
 }
@@ -225,12 +229,13 @@ async fn run_in_component(
     deadline: Instant,
 ) -> Result<Run, RunError> {
     let policy = Arc::clone(&instance.policy);
-    let linked = policy.module.linked().map_err(|error| RunError::Internal(error.to_string()))?;
     // CANCEL: the live instance is out of `instance` while it runs, so a call that is dropped takes it along.
     let mut live = match instance.live.take() {
         Some(live) => live,
-        None => Live::new(sandbox, instance, linked, &call, deadline),
+        None => Live::new(sandbox, instance, &call, deadline)?,
     };
+    let module = live.module.clone();
+    let linked = module.linked().map_err(|error| RunError::Internal(error.to_string()))?;
     live.begin(&call, deadline)?;
     let mut saved = None;
     let made = live.call(&policy, linked, &call, &mut saved);
@@ -241,6 +246,7 @@ async fn run_in_component(
     let transcript =
         tape.transcript().filter(|transcript| transcript.cut || !transcript.events.is_empty()).map(Box::new);
     let outcome = match ended {
+        Ok(Some(Ok(Err(failure)))) if policy.module.source().is_some() => interpreted(failure),
         Ok(Some(Ok(answer))) => finish(answer, &call.limits),
         Ok(Some(Err(error))) => Outcome::Stopped(classify(&error, live.store.data(), &call.limits)?),
         Ok(None) => Outcome::Stopped(timed_out(&call.limits)),
@@ -254,8 +260,10 @@ async fn run_in_component(
 }
 
 impl Live {
-    fn new(sandbox: &Sandbox, instance: &Instance, linked: &Linked<State>, call: &Call<'_>, deadline: Instant) -> Self {
+    fn new(sandbox: &Sandbox, instance: &Instance, call: &Call<'_>, deadline: Instant) -> Result<Self, RunError> {
         let policy = &instance.policy;
+        let module = policy.module.for_new_instance(&call.limits);
+        let engine = module.linked().map_err(|error| RunError::Internal(error.to_string()))?.pre.engine().clone();
         let around = Surroundings {
             policy_rule_uri: Arc::clone(&policy.uri),
             grant: Arc::clone(&policy.grant),
@@ -265,11 +273,11 @@ impl Live {
             hooks: sandbox.http().hooks(&call.limits, Arc::clone(&call.recorder)),
         };
         let state = State::new(around, &call.limits, deadline);
-        let mut store = Store::new(linked.pre.engine(), state);
+        let mut store = Store::new(&engine, state);
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_callback(at_tick);
         store.set_max_component_handles(MAX_HANDLES);
-        Self { store, ready: None }
+        Ok(Self { module, store, ready: None })
     }
 
     /// Sets everything that is counted per call.
@@ -333,6 +341,11 @@ impl Live {
         call: &Call<'_>,
     ) -> wasmtime::Result<Result<component::Instance, Failure>> {
         let instance = linked.pre.instantiate_async(&mut self.store).await?;
+        if let (Some(source), Some(exports)) = (self.module.source().cloned(), &linked.source)
+            && let Err(failure) = self.invoke::<_, ()>(&instance, &exports.load, (source.compiled(),)).await?
+        {
+            return Ok(Err(failure));
+        }
         let arguments: (&str, &str, &str) = (&policy.uri, &policy.settings, effective_parameters(policy, call));
         Ok(self.invoke::<_, ()>(&instance, &linked.init, arguments).await?.map(|()| instance))
     }

@@ -217,7 +217,8 @@ fn loader(config: &Config, sandbox: &Sandbox, system: Option<&System>, assets: &
     };
     let disk = DiskCache::open(&config.data_dir.join("cache"))?;
     let exe = std::env::current_exe().map_err(|error| Error::internal("this executable cannot be found", error))?;
-    Ok(Loader::new(sandbox.clone(), rules, Some(disk), CompileIn::Child(exe))?)
+    let loader = Loader::new(sandbox.clone(), rules, Some(disk), CompileIn::Child(exe))?;
+    Ok(loader.with_python(config.python_host.clone()).with_snapshots(config.python_snapshots_mb << 20))
 }
 
 /// Forgets what other processes change.

@@ -14,6 +14,7 @@ use figment::{
     Figment,
     providers::{Env, Format as _, Serialized, Toml},
 };
+use lictor_loader::python;
 use lictor_model::{ExecutorId, HostUri, Origin, PolicyUri, address::AllowPrivate, limits::Ceiling};
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +56,8 @@ struct RawConfig {
     job_ttl_seconds: u64,
     allocator_policy_uri: Option<String>,
     estimator_policy_uri: Option<String>,
+    python_host: Option<PathBuf>,
+    python_snapshots_mb: usize,
     heartbeat_ms: u64,
     grace_ms: u64,
     log: String,
@@ -209,6 +212,10 @@ pub struct Config {
     pub allocator_policy_uri: Option<PolicyUri>,
     /// The policy that says whether something fits here, if not the one that is built in.
     pub estimator_policy_uri: Option<PolicyUri>,
+    /// Where the Python host component is, if there is one.
+    pub python_host: Option<PathBuf>,
+    /// What the code of snapshots of policies in Python may take, all together.
+    pub python_snapshots_mb: usize,
     /// How often an executor says that it is there.
     pub heartbeat: Duration,
     /// How long calls in flight may take to finish when the server stops.
@@ -276,6 +283,11 @@ pub fn token() -> Option<String> {
     Env::var("LICTOR_TOKEN").map(|token| token.trim().to_owned()).filter(|token| !token.is_empty())
 }
 
+/// Where the Python host component is, for commands: `LICTOR_PYTHON_HOST`, or the usual place.
+pub fn python_host() -> Option<PathBuf> {
+    Env::var("LICTOR_PYTHON_HOST").map(PathBuf::from).or_else(python::usual_host)
+}
+
 /// Where commands keep what they can make again: `$XDG_CACHE_HOME/lictor` or `~/.cache/lictor`.
 pub fn cache_dir() -> Option<PathBuf> {
     // A relative one would be another folder for each command; the standard says to ignore it.
@@ -293,6 +305,7 @@ fn defaults() -> serde_json::Value {
         "allow_private": [],
         "allow_anonymous": false,
         "max_instances": 1000,
+        "python_snapshots_mb": 512,
         "max_body_kb": 16_384,
         "max_asset_mb": 64,
         "max_connections": 10_000,
@@ -374,6 +387,8 @@ impl RawConfig {
             job_ttl: Duration::from_secs(self.job_ttl_seconds),
             allocator_policy_uri: policy("allocator_policy_uri", self.allocator_policy_uri.as_deref())?,
             estimator_policy_uri: policy("estimator_policy_uri", self.estimator_policy_uri.as_deref())?,
+            python_host: self.python_host.or_else(python::usual_host),
+            python_snapshots_mb: self.python_snapshots_mb,
             heartbeat: Duration::from_millis(self.heartbeat_ms),
             grace: Duration::from_millis(self.grace_ms),
             log: self.log,

@@ -15,7 +15,7 @@ mod snapshot;
 use std::sync::Arc;
 
 use lictor_loader::{LoadCode, LoadError, Loader, Wanted};
-use lictor_model::{Capabilities, Draft, Limits, Query, Schemas, field::shorten, limits::Ceiling, record::PolicyKind};
+use lictor_model::{Capabilities, Draft, Limits, Query, Schemas, field::shorten, limits::Ceiling};
 use lictor_sandbox::{Module, Policy};
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
@@ -314,13 +314,10 @@ impl Policies {
 
     async fn load_module(&self, draft: &Draft, component: Option<lictor_model::Digest>) -> Result<Ready, LoadError> {
         let spec = &draft.spec;
-        if spec.kind == PolicyKind::PythonClass {
-            let why = "policies of type `python_class_v1` cannot be run by this version";
-            return Err(LoadError::new(LoadCode::NotAvailable, why));
-        }
         let bounds = &self.parts.bounds;
         let limits = spec.limits.within(&bounds.ceiling);
         let wanted = Wanted {
+            kind: spec.kind,
             code: &spec.code,
             code_digest: spec.code_digest.as_ref(),
             component,

@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use lictor_loader::{CompileIn, DiskCache, FetchRules, LoadError, Loader};
+use lictor_loader::{CompileIn, DiskCache, FetchRules, LoadError, Loader, Package};
 use lictor_model::{Capabilities, Digest, Limits, LimitsSpec, Schemas, address::AllowPrivate, limits::Ceiling};
 use lictor_sandbox::{
     Call, CallFacts, Instance, LogLine, Matching, Module, Op, Policy, Recorder, RunError, Sandbox, SandboxConfig,
@@ -18,9 +18,12 @@ use lictor_sandbox::{
 };
 
 pub use self::verdict::Verdict;
-use crate::decisions::{
-    line::{Decided, Made},
-    read::Found,
+use crate::{
+    config::python_host,
+    decisions::{
+        line::{Decided, Made},
+        read::Found,
+    },
 };
 
 /// How long a replay may take: a machine that is slower than the one that decided must not make a difference.
@@ -53,7 +56,7 @@ pub struct Stage {
 /// What one thread makes decisions again with.
 pub struct Player<'s> {
     stage: &'s Stage,
-    modules: HashMap<(Digest, bool), Result<Module, String>>,
+    modules: HashMap<(Digest, Option<Digest>, bool), Result<Module, String>>,
     versions: HashMap<usize, (Arc<Made>, Arc<Setting>)>,
     /// Instances that are alive, by their names, and how many calls they were given.
     alive: HashMap<String, (Instance, u64)>,
@@ -81,6 +84,7 @@ impl Stage {
         let sandbox = Sandbox::new(config)
             .map_err(|error| LoadError::new(lictor_loader::LoadCode::Internal, error.to_string()))?;
         let loader = Loader::new(sandbox.clone(), FetchRules::default(), None, CompileIn::Process)?;
+        let loader = loader.with_python(python_host());
         let given = given.into_iter().map(|component| (Digest::of(&component), component)).collect();
         Ok(Self { sandbox, loader, kept: cache, given, candidate })
     }
@@ -89,13 +93,20 @@ impl Stage {
         if let Some(candidate) = &self.candidate {
             return Ok(candidate.clone());
         }
-        let found = self.given.get(digest).cloned().or_else(|| self.kept.as_ref()?.component(digest));
-        found.ok_or_else(|| format!("the component {digest} is not here any more: give it with --component"))
+        self.component_as_it_was(digest).ok_or_else(|| gone(digest))
+    }
+
+    fn component_as_it_was(&self, digest: &Digest) -> Option<Vec<u8>> {
+        self.given.get(digest).cloned().or_else(|| self.kept.as_ref()?.component(digest))
     }
 
     fn matching(&self) -> Matching {
         if self.candidate.is_some() { Matching::Loose } else { Matching::Exact }
     }
+}
+
+fn gone(digest: &Digest) -> String {
+    format!("the component {digest} is not here any more: give it with --component")
 }
 
 impl<'s> Player<'s> {
@@ -233,6 +244,8 @@ impl<'s> Player<'s> {
         };
         let digest: Digest =
             made.component_digest.parse().map_err(|error| told("component digest", format!("{error}")))?;
+        let interpreter = made.interpreter_digest.as_deref().map(str::parse::<Digest>).transpose();
+        let interpreter = interpreter.map_err(|error| told("interpreter digest", format!("{error}")))?;
         let spec: LimitsSpec =
             serde_json::from_value(made.limits.clone()).map_err(|error| told("limits", error.to_string()))?;
         let timeout_ms = spec.timeout_ms.unwrap_or(0);
@@ -245,7 +258,7 @@ impl<'s> Player<'s> {
             .transpose()
             .map_err(|error| told("schemas", error.to_string()))?;
         let policy = Policy {
-            module: self.module(digest, limits.fuel().is_some()).await?,
+            module: self.module(digest, interpreter, limits.fuel().is_some()).await?,
             uri: made.policy_rule_uri.as_str().into(),
             settings: made.settings().into(),
             parameters: made.parameters().into(),
@@ -256,19 +269,28 @@ impl<'s> Player<'s> {
         Ok(Setting { policy: Arc::new(policy), limits, timeout_ms, schemas })
     }
 
-    async fn module(&mut self, digest: Digest, metered: bool) -> Result<Module, String> {
-        if let Some(module) = self.modules.get(&(digest, metered)) {
+    async fn module(&mut self, digest: Digest, interpreter: Option<Digest>, metered: bool) -> Result<Module, String> {
+        let key = (digest, interpreter, metered);
+        if let Some(module) = self.modules.get(&key) {
             return module.clone();
         }
-        let component = self.stage.component(&digest);
-        let module = match component {
-            Ok(component) => {
-                self.stage.loader.load_bytes(component, metered).await.map_err(|error| error.message().to_owned())
-            }
-            Err(why) => Err(why),
-        };
-        self.modules.insert((digest, metered), module.clone());
+        let module = self.made(digest, interpreter, metered).await;
+        self.modules.insert(key, module.clone());
         module
+    }
+
+    async fn made(&self, digest: Digest, interpreter: Option<Digest>, metered: bool) -> Result<Module, String> {
+        let Stage { loader, .. } = self.stage;
+        let code = self.stage.component(&digest)?;
+        // What decides in its place may be written in another language.
+        let loaded = match interpreter.filter(|_| Package::is(&code)) {
+            Some(interpreter) => match self.stage.component_as_it_was(&interpreter) {
+                Some(interpreter) => loader.load_interpreted(code, interpreter, metered).await,
+                None => return Err(gone(&interpreter)),
+            },
+            None => loader.load_bytes(code, metered).await,
+        };
+        loaded.map_err(|error| error.message().to_owned())
     }
 }
 

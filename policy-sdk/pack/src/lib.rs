@@ -4,13 +4,14 @@
 //! folder ──build──► .wasm ──componentize──► component ──package──► .zip
 //!                                               └──schemas──► record ──► .json
 //! ```
-//! [`pack`] goes the whole way; each step is a function of its own. [`scaffold`] makes a new folder to start from.
+//! [`pack`] goes the whole way, and [`python::pack_python`] that of a policy in Python; each step is a function of its own. [`scaffold`] makes a new folder to start from.
 //! Prints nothing itself: what cargo says goes to stderr as cargo says it.
 
 mod build;
 mod component;
 mod pack;
 mod package;
+pub mod python;
 mod record;
 mod scaffold;
 mod schemas;

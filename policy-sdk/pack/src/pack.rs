@@ -9,6 +9,7 @@ use crate::{
     digest, package, read_crate, record, schemas,
 };
 
+const TYPE: &str = "wasm_component_v1";
 /// The largest module or component that is read.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -45,6 +46,9 @@ pub enum PackError {
     /// The component is broken.
     #[error(transparent)]
     Component(SchemasError),
+    /// Something that a policy in Python requires cannot be had.
+    #[error("{0}")]
+    Requirement(String),
     /// The archive could not be made.
     #[error(transparent)]
     Package(#[from] PackageError),
@@ -97,7 +101,7 @@ pub fn pack(source: &Path, out: &Path, cargo: &Path) -> Result<Packed, PackError
     let code = code.filter(|_| out.file_name().is_some()).ok_or_else(|| PackError::Out(out.to_owned()))?;
     let code_digest = digest(&archive);
     let author = author_record(source)?;
-    let record = record(author.as_deref(), &identity, schemas.as_ref(), code, &code_digest)?;
+    let record = record(author.as_deref(), &identity, schemas.as_ref(), (TYPE, code), &code_digest)?;
     if same_file(&module, &wasm_path) && bytes != component {
         return Err(PackError::SameFile(wasm_path));
     }
@@ -133,7 +137,7 @@ fn module_of(source: &Path, cargo: &Path) -> Result<(PathBuf, Identity), PackErr
     Ok((source.to_owned(), Identity { name, version: "0.1.0".to_owned(), description: String::new() }))
 }
 
-fn author_record(source: &Path) -> Result<Option<String>, PackError> {
+pub(crate) fn author_record(source: &Path) -> Result<Option<String>, PackError> {
     let folder = if source.is_dir() { source } else { source.parent().unwrap_or(Path::new("")) };
     let path = folder.join("policy.json");
     match std::fs::read_to_string(&path) {
@@ -152,7 +156,7 @@ fn read_module(path: &Path) -> Result<Vec<u8>, PackError> {
 }
 
 /// Appended and not exchanged: the dots in `geo-1.2` are not an extension.
-fn with_suffix(out: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn with_suffix(out: &Path, suffix: &str) -> PathBuf {
     let mut name = out.as_os_str().to_owned();
     name.push(suffix);
     name.into()

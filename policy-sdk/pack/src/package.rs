@@ -15,7 +15,7 @@ const ENTRY: &str = "code/policy.wasm";
 /// Why a component did not become an archive.
 #[derive(Debug, thiserror::Error)]
 #[error("the archive could not be written")]
-pub struct PackageError(#[source] Box<dyn std::error::Error + Send + Sync>);
+pub struct PackageError(#[source] pub(crate) Box<dyn std::error::Error + Send + Sync>);
 
 /// A zip archive that holds `component` as `code/policy.wasm`.
 pub fn package(component: &[u8]) -> Result<Vec<u8>, PackageError> {

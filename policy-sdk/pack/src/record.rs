@@ -13,7 +13,6 @@ use serde_json::{Map, Value};
 
 use crate::Schemas;
 
-const TYPE: &str = "wasm_component_v1";
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// Why there is no record.
@@ -23,8 +22,8 @@ pub enum RecordError {
     #[error("policy.json: {0}")]
     Syntax(#[source] serde_json::Error),
     /// The author's record is of another kind of policy.
-    #[error("policy.json: `type` is {0}, and this package is a `wasm_component_v1`")]
-    Type(String),
+    #[error("policy.json: `type` is {0}, and this package is a `{1}`")]
+    Type(String, String),
 }
 
 /// What is known about a policy without its author's record.
@@ -38,14 +37,14 @@ pub struct Identity {
     pub description: String,
 }
 
-/// Returns the record of the archive `code`, a file name, whose digest is `code_digest`, as JSON.
+/// Returns the record of the archive `code`, a file name, of a policy of this kind, whose digest is `code_digest`, as JSON.
 ///
 /// `author` is the text of `policy.json`, if there is one. From `schemas`, those are taken that it lacks.
 pub fn record(
     author: Option<&str>,
     identity: &Identity,
     schemas: Option<&Schemas>,
-    code: &str,
+    (kind, code): (&str, &str),
     code_digest: &str,
 ) -> Result<String, RecordError> {
     let mut members: Members = match author {
@@ -57,10 +56,10 @@ pub fn record(
     members.default_to("version", &text(&identity.version));
     members.default_to("release_tag", &text("dev"));
     members.default_to("description", &text(&identity.description));
-    members.default_to("type", &text(TYPE));
+    members.default_to("type", &text(kind));
     match members.get("type") {
-        Some(Value::String(kind)) if kind == TYPE => {}
-        other => return Err(RecordError::Type(other.unwrap_or_default().to_string())),
+        Some(Value::String(said)) if said == kind => {}
+        other => return Err(RecordError::Type(other.unwrap_or_default().to_string(), kind.to_owned())),
     }
     members.set("code", &text(code));
     members.set("code_digest", &text(code_digest));

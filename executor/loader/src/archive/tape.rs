@@ -6,21 +6,20 @@
 
 use std::io::{self, Read};
 
-use bytes::Bytes;
 use tar::{Archive, Entry, EntryType};
 
 use super::{
-    Caps, MEMBER, Members, Meter, bad_archive, drain, is_memory_limit, only_zeros, too_large, too_many, unreadable,
+    Members, Meter, bad_archive, drain, is_memory_limit, only_zeros, too_large, too_many, unreadable,
 };
 use crate::error::{LoadError, quoted};
 
 /// The most that the headers about one member may hold, in bytes.
 const MAX_EXTENSION: u64 = 64 << 10;
 
-/// The bytes of [`MEMBER`] in a tar that is sound from its first block to its last.
-pub(super) fn unpack(meter: Meter<impl Read>, caps: Caps) -> Result<Bytes, LoadError> {
+/// The members that are wanted of a tar that is sound from its first block to its last.
+pub(super) fn unpack(meter: Meter<impl Read>, members: Members) -> Result<Members, LoadError> {
     let mut archive = Archive::new(meter);
-    let mut walk = Walk { caps, members: Members::new(caps), long_name: None, n_headers: 0, found: None };
+    let mut walk = Walk { members, long_name: None, n_headers: 0 };
     for entry in archive.entries().map_err(unreadable)?.raw(true) {
         walk.entry(entry.map_err(|error| walk.unreadable(error))?)?;
     }
@@ -31,16 +30,14 @@ pub(super) fn unpack(meter: Meter<impl Read>, caps: Caps) -> Result<Bytes, LoadE
     if !only_zeros(archive.into_inner()).map_err(unreadable)? {
         return Err(bad_archive("the archive goes on after its end"));
     }
-    walk.found.ok_or_else(|| walk.members.missing())
+    Ok(walk.members)
 }
 
 struct Walk {
-    caps: Caps,
     members: Members,
     /// The name for the next member, where a header of its own gave one.
     long_name: Option<Vec<u8>>,
     n_headers: usize,
-    found: Option<Bytes>,
 }
 
 impl Walk {
@@ -59,8 +56,8 @@ impl Walk {
     fn entry<R: Read>(&mut self, mut entry: Entry<'_, R>) -> Result<(), LoadError> {
         self.n_headers += 1;
         // A member has at most two headers of its own before it.
-        if self.n_headers > self.caps.entries.saturating_mul(3) {
-            return Err(too_many(self.caps));
+        if self.n_headers > self.members.caps.entries.saturating_mul(3) {
+            return Err(too_many(self.members.caps));
         }
         match entry.header().entry_type() {
             EntryType::XGlobalHeader => pax_name(&extension(&mut entry)?).and_then(|name| match name {
@@ -105,16 +102,17 @@ impl Walk {
         if is_dir && claimed != 0 {
             return Err(bad_archive(format!("the directory {} in the archive has content", quoted(&name.path))));
         }
-        if claimed > self.caps.total {
-            return Err(too_large("the archive", self.caps.total));
+        if claimed > self.members.caps.total {
+            return Err(too_large("the archive", self.members.caps.total));
         }
-        let keep = !is_dir && name.path == MEMBER;
-        let (bytes, n_read) = drain(entry, keep, self.caps).map_err(unreadable)?;
+        // Old tars write a directory as a file, so that its name may not show what it is.
+        let keep = !is_dir && self.members.wants(&name);
+        let (bytes, n_read) = drain(entry, keep.then_some(&name), self.members.caps).map_err(unreadable)?;
         if n_read != claimed {
             return Err(bad_archive("the archive ends too early"));
         }
         if keep {
-            self.found = Some(bytes);
+            self.members.keep(&name, bytes);
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use std::{io::Read, ops::Range};
 use bytes::Bytes;
 use flate2::{Crc, CrcReader, bufread::DeflateDecoder};
 
-use super::{Caps, MEMBER, Members, Name, bad_archive, drain, too_large, too_many, unreadable};
+use super::{Caps, Members, Name, bad_archive, drain, too_large, too_many, unreadable};
 use crate::error::{LoadError, quoted};
 
 const END_LEN: usize = 22;
@@ -43,22 +43,24 @@ struct Entry<'a> {
     offset: usize,
 }
 
-/// The bytes of [`MEMBER`] in a zip that is sound from its first byte to its last.
-pub(super) fn unpack(bytes: &Bytes, caps: Caps) -> Result<Bytes, LoadError> {
-    let mut members = Members::new(caps);
+/// The members that are wanted of a zip that is sound from its first byte to its last.
+pub(super) fn unpack(bytes: &Bytes, mut members: Members) -> Result<Members, LoadError> {
+    let caps = members.caps;
     let (directory, n_entries) = find_directory(bytes, caps)?;
     let entries = read_directory(bytes, &directory, n_entries, &mut members)?;
     // All of them before any: what members share must be known before unpacking it even once.
     let ranges = entries.iter().map(|entry| entry.locate(bytes, directory.start)).collect::<Result<Vec<_>, _>>()?;
     check_disjoint(ranges.iter().map(|(whole, _)| whole.clone()).collect())?;
-    let mut found = None;
     let mut left = caps.total;
     for (entry, (_, data)) in entries.iter().zip(ranges) {
-        let member = entry.unpack(bytes.slice(data), left, caps)?;
+        let keep = members.wants(&entry.name);
+        let unpacked = entry.unpack(bytes.slice(data), left, keep, caps)?;
         left = left.saturating_sub(entry.unpacked.into());
-        found = found.or(member);
+        if keep {
+            members.keep(&entry.name, unpacked);
+        }
     }
-    found.ok_or_else(|| members.missing())
+    Ok(members)
 }
 
 /// Where the directory is, and how many members it lists.
@@ -222,24 +224,23 @@ impl Entry<'_> {
         says_same(0)?.then_some(12)
     }
 
-    /// Unpacks the member to its end; gives its bytes if it is the one.
-    fn unpack(&self, data: Bytes, left: u64, caps: Caps) -> Result<Option<Bytes>, LoadError> {
+    /// Unpacks the member to its end; gives its bytes if they are to be kept.
+    fn unpack(&self, data: Bytes, left: u64, keep: bool, caps: Caps) -> Result<Bytes, LoadError> {
         let refuse = |why: &str| bad_archive(format!("{} in the zip {why}", quoted(&self.name.path)));
         let (packed, unpacked) = (u64::from(self.packed), u64::from(self.unpacked));
         if unpacked > left {
             return Err(too_large("the archive", caps.total));
         }
         caps.check_ratio(packed, unpacked)?;
-        let keep = !self.name.is_dir && self.name.path == MEMBER;
         if keep && unpacked > caps.member {
-            return Err(too_large(&format!("`{MEMBER}`"), caps.member));
+            return Err(too_large(&quoted(&self.name.path), caps.member));
         }
         if self.method == STORED {
             let mut crc = Crc::new();
             crc.update(&data);
             let sound = packed == unpacked && crc.sum() == self.crc;
             return if sound {
-                Ok(keep.then_some(data))
+                Ok(data)
             } else {
                 Err(refuse("does not have the size and checksum it claims"))
             };
@@ -247,14 +248,14 @@ impl Entry<'_> {
         let mut decoder = DeflateDecoder::new(&*data);
         // One byte more than claimed is enough to know that the claim is false, and makes the caps above hold.
         let mut reader = CrcReader::new(decoder.by_ref().take(unpacked.saturating_add(1)));
-        let (bytes, n_read) = drain(&mut reader, keep, caps).map_err(unreadable)?;
+        let (bytes, n_read) = drain(&mut reader, keep.then_some(&self.name), caps).map_err(unreadable)?;
         if (n_read, reader.crc().sum()) != (unpacked, self.crc) {
             return Err(refuse("does not have the size and checksum it claims"));
         }
         if decoder.total_in() != packed {
             return Err(refuse("has something behind its data"));
         }
-        Ok(keep.then_some(bytes))
+        Ok(bytes)
     }
 }
 

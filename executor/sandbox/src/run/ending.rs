@@ -32,6 +32,15 @@ fn too_large(limits: &Limits) -> String {
     format!("the policy's answer is larger than its {} bytes", limits.output_bytes())
 }
 
+/// The outcome of a failure that an interpreter told: it sees why the policy stopped where the sandbox cannot.
+pub(super) fn interpreted(failure: Failure) -> Outcome {
+    let told = [StopKind::OutOfMemory, StopKind::StackOverflow, StopKind::BadOutput];
+    match told.into_iter().find(|kind| kind.code() == failure.code) {
+        Some(kind) => Outcome::Stopped(Stop::new(kind, failure.message)),
+        None => Outcome::Failed(failure),
+    }
+}
+
 pub(super) fn timed_out(limits: &Limits) -> Stop {
     Stop::new(StopKind::Timeout, format!("the policy did not finish within {} ms", limits.timeout().as_millis()))
 }

@@ -59,7 +59,7 @@ impl Assets {
                 let id = self.parts.own.iter().find_map(below)?;
                 Some(AssetRef::Id(id.split(['?', '/']).next()?.into()))
             }
-            CodeRef::File(_) | CodeRef::Path(_) => None,
+            CodeRef::File(_) | CodeRef::Path(_) | CodeRef::Python(_) => None,
         }
     }
 

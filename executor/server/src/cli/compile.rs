@@ -16,6 +16,8 @@ use super::Failure;
 const MEMORY: u64 = 6 << 30;
 /// Processor seconds.
 const SECONDS: u64 = 120;
+/// The niceness that gives way to everything.
+const LOWEST: i32 = 19;
 /// Descriptors: the three pipes that it was started with.
 const OPEN: u64 = 3;
 
@@ -25,6 +27,9 @@ pub(super) struct CompileComponent {
     /// For calls that count fuel.
     #[arg(long)]
     metered: bool,
+    /// Give way to everything else on the machine.
+    #[arg(long)]
+    low_priority: bool,
 }
 
 impl CompileComponent {
@@ -38,6 +43,10 @@ impl CompileComponent {
         // Nobody reads what it compiles once the server is gone; or rather the thread that started it, which is one of the
         // runtime's and lasts as long.
         set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| internal(std::io::Error::from(error)))?;
+        if self.low_priority {
+            // One that may not even do this compiles all the same.
+            rustix::process::nice(LOWEST).ok();
+        }
         let mut component = Vec::new();
         let bounds = Bounds::default();
         std::io::stdin().take(bounds.bytes as u64 + 1).read_to_end(&mut component).map_err(internal)?;

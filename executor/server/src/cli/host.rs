@@ -42,6 +42,7 @@ impl Host {
         // A machine without a home folder only compiles anew each time.
         let disk = config::cache_dir().and_then(|dir| DiskCache::open(&dir).ok());
         let loader = Loader::new(sandbox.clone(), FetchRules::default(), disk, CompileIn::Process)?;
+        let loader = loader.with_python(config::python_host());
         Ok(Self { runtime: runtime()?, sandbox, loader })
     }
 

@@ -110,7 +110,7 @@ async fn pull(remote: &Remote, uri: &PolicyUri) -> Result<(Map<String, Value>, V
     let code: CodeRef = said("code").unwrap_or_default().parse().map_err(LoadError::from)?;
     let digest = |name: &str| said(name).and_then(|text| text.parse::<Digest>().ok());
     let file = fetch(remote, &code).await?.verify(digest("code_digest").as_ref())?;
-    let component = archive::component_of(&file)?;
+    let component = archive::code_of(&file, archive::kind_of(&file))?;
     match digest("component_digest") {
         Some(loaded) if loaded != component.digest() => {
             let why = format!(
@@ -138,7 +138,7 @@ async fn fetch(remote: &Remote, code: &CodeRef) -> Result<Fetched, Failure> {
             Some((_, id)) if url.query().is_none() => by_id(remote, id).await?,
             _ => None,
         },
-        CodeRef::File(_) | CodeRef::Path(_) => None,
+        CodeRef::File(_) | CodeRef::Path(_) | CodeRef::Python(_) => None,
     };
     match (asset, code) {
         (Some(asset), _) => of_asset(remote, &asset).await,

@@ -10,6 +10,7 @@ use std::{
 
 use lictor_loader::{Fetched, LoadCode, LoadError, Verified, archive};
 use lictor_model::{CodeRef, Digest, Draft, PolicySpec, json, record::PolicyKind};
+use lictor_pack::PackError;
 use serde_json::{Map, Value, json};
 
 use super::{Failure, document};
@@ -33,13 +34,10 @@ impl Found {
     pub(super) fn at(path: &Path, record: Option<&Path>) -> Result<Self, Failure> {
         let place = Place::of(path)?;
         let record = record.map(Path::to_owned).or_else(|| place.record());
-        let draft = read_record(record.as_deref(), &place.name())?;
-        if draft.spec.kind == PolicyKind::PythonClass {
-            let why = "policies of type `python_class_v1` cannot be run by this version";
-            return Err(Failure::load(LoadCode::NotAvailable, why));
-        }
-        let file = place.read()?.verify(place.promised(&draft.spec).as_ref())?;
-        let component = archive::component_of(&file)?;
+        let read = place.read()?;
+        let draft = read_record(record.as_deref(), &place.name(), place.kind(&read))?;
+        let file = read.verify(place.promised(&draft.spec).as_ref())?;
+        let component = archive::code_of(&file, draft.spec.kind)?;
         Ok(Self { file, component, spec: draft.spec, record, warnings: draft.warnings })
     }
 }
@@ -53,10 +51,12 @@ pub(super) enum Place {
     Package(PathBuf),
     /// A folder with a `Cargo.toml`.
     Crate(PathBuf),
+    /// A folder that holds `code/function.py`.
+    Python(PathBuf),
 }
 
 /// What an archive's or component's name may end in.
-const SUFFIXES: [&str; 6] = [".wasm", ".zip", ".tar.gz", ".tar.xz", ".tgz", ".tar"];
+const SUFFIXES: [&str; 7] = [".wasm", ".zip", ".tar.gz", ".tar.xz", ".tgz", ".tar", ".py"];
 
 impl Place {
     pub(super) fn of(path: &Path) -> Result<Self, Failure> {
@@ -69,16 +69,21 @@ impl Place {
         if path.join(archive::MEMBER).is_file() {
             return Ok(Self::Package(path.to_owned()));
         }
+        if path.join(archive::PYTHON_MEMBER).is_file() {
+            return Ok(Self::Python(path.to_owned()));
+        }
         if path.join("Cargo.toml").is_file() {
             return Ok(Self::Crate(path.to_owned()));
         }
-        let member = archive::MEMBER;
-        Err(unreachable(format!("`{shown}` is neither a package, with `{member}`, nor a crate, with `Cargo.toml`")))
+        let (member, python) = (archive::MEMBER, archive::PYTHON_MEMBER);
+        Err(unreachable(format!(
+            "`{shown}` is neither a package, with `{member}` or `{python}`, nor a crate, with `Cargo.toml`"
+        )))
     }
 
     /// What the policy is called if its record does not say.
     fn name(&self) -> String {
-        let (Self::File(path) | Self::Package(path) | Self::Crate(path)) = self;
+        let (Self::File(path) | Self::Package(path) | Self::Crate(path) | Self::Python(path)) = self;
         let absolute = path.canonicalize().unwrap_or_else(|_| path.clone());
         let name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
         match self {
@@ -94,7 +99,7 @@ impl Place {
                 let name = path.file_name()?.to_str()?;
                 path.with_file_name(format!("{}.json", without_suffix(name)))
             }
-            Self::Package(folder) | Self::Crate(folder) => folder.join("policy.json"),
+            Self::Package(folder) | Self::Crate(folder) | Self::Python(folder) => folder.join("policy.json"),
         };
         record.is_file().then_some(record)
     }
@@ -110,8 +115,27 @@ impl Place {
             Self::File(path) => read_file(path),
             Self::Package(folder) => read_file(&folder.join(archive::MEMBER)),
             Self::Crate(folder) => build(folder),
+            Self::Python(folder) => zipped(folder),
         }
     }
+
+    /// What kind of policy it is, where no record says.
+    pub(super) fn kind(&self, read: &Fetched) -> PolicyKind {
+        match self {
+            Self::File(_) => read.clone().verify(None).map_or(PolicyKind::WasmComponent, |file| archive::kind_of(&file)),
+            Self::Package(_) | Self::Crate(_) => PolicyKind::WasmComponent,
+            Self::Python(_) => PolicyKind::PythonClass,
+        }
+    }
+}
+
+/// The package of a folder with a policy in Python, as `lictor pack` makes it, but with what is in the folder only.
+fn zipped(folder: &Path) -> Result<Fetched, Failure> {
+    let failed = |error: PackError| {
+        Failure::load(LoadCode::BadArchive, format!("`{}` cannot be packed: {}", folder.display(), explain(&error)))
+    };
+    let files = lictor_pack::python::files(&folder.join("code")).map_err(failed)?;
+    Ok(Fetched::of(lictor_pack::python::zip(&files).map_err(failed)?))
 }
 
 /// The name of an archive or a component without what says that it is one.
@@ -156,9 +180,9 @@ pub(super) fn explain(error: &dyn std::error::Error) -> String {
 }
 
 /// Reads a record as its author keeps it: without what only its publishing adds.
-fn read_record(path: Option<&Path>, name: &str) -> Result<Draft, Failure> {
-    let Some(path) = path else { return parse_record(Map::new(), name).map_err(Failure::Internal) };
-    parse_record(members(path)?, name).map_err(|why| wrong_record(path, &why))
+fn read_record(path: Option<&Path>, name: &str, kind: PolicyKind) -> Result<Draft, Failure> {
+    let Some(path) = path else { return parse_record(Map::new(), name, kind).map_err(Failure::Internal) };
+    parse_record(members(path)?, name, kind).map_err(|why| wrong_record(path, &why))
 }
 
 fn wrong_record(path: &Path, why: &str) -> Failure {
@@ -178,14 +202,14 @@ pub(super) fn members(path: &Path) -> Result<Map<String, Value>, Failure> {
     }
 }
 
-fn parse_record(mut members: Map<String, Value>, name: &str) -> Result<Draft, String> {
+fn parse_record(mut members: Map<String, Value>, name: &str, kind: PolicyKind) -> Result<Draft, String> {
     let plain: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')).collect();
     let name = if plain.trim_matches('.').is_empty() { "policy".to_owned() } else { plain };
     let defaults = [
         ("name", json!(name)),
         ("version", json!("0.0.0")),
         ("release_tag", json!("dev")),
-        ("type", json!("wasm_component_v1")),
+        ("type", json!(kind.as_str())),
         ("code", json!("policy.wasm")),
     ];
     for (key, value) in defaults {
@@ -223,18 +247,18 @@ mod tests {
 
     #[test]
     fn a_record_may_lack_what_publishing_adds_and_nothing_may_be_wrong() {
-        let draft = parse_record(Map::new(), "my policy!").unwrap();
+        let draft = parse_record(Map::new(), "my policy!", PolicyKind::WasmComponent).unwrap();
         assert_eq!(draft.spec.uri.as_str(), "mypolicy:0.0.0-dev");
         assert_eq!((draft.spec.settings.as_str(), draft.spec.parameters.as_str()), ("{}", "{}"));
         let limits = Map::from_iter([("limits".to_owned(), json!({"cpu": 1}))]);
-        assert!(parse_record(limits, "..").unwrap_err().contains("cpu"));
+        assert!(parse_record(limits, "..", PolicyKind::PythonClass).unwrap_err().contains("cpu"));
     }
 
     #[test]
     fn a_file_is_checked_against_the_record_that_names_it() {
         let digest = format!("sha256:{}", "0".repeat(64));
         let members = json!({"code": "geo.zip", "code_digest": digest});
-        let spec = parse_record(members.as_object().unwrap().clone(), "geo").unwrap().spec;
+        let spec = parse_record(members.as_object().unwrap().clone(), "geo", PolicyKind::WasmComponent).unwrap().spec;
         assert!(Place::File("a/geo.zip".into()).promised(&spec).is_some());
         assert!(Place::File("a/geo.wasm".into()).promised(&spec).is_none());
         assert!(Place::Crate("a/geo.zip".into()).promised(&spec).is_none());

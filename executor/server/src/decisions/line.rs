@@ -119,6 +119,8 @@ pub struct Made {
     pub policy_rule_uri: String,
     /// The component.
     pub component_digest: String,
+    /// The component that ran it, of a policy in an interpreted language.
+    pub interpreter_digest: Option<String>,
     /// Of the settings' text.
     pub settings_digest: String,
     /// Of the parameters' text.

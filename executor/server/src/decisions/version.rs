@@ -58,6 +58,9 @@ impl Version {
             of(&policy.parameters),
         )
         .into_bytes();
+        if let Some(interpreter) = policy.module.interpreter() {
+            text.extend_from_slice(format!(r#","interpreter_digest":"{interpreter}""#).as_bytes());
+        }
         text_member(&mut text, "settings", &policy.settings);
         text_member(&mut text, "parameters", &policy.parameters);
         let rest = serde_json::to_string(&rest).unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use lictor_loader::{Fetched, LoadCode, LoadError, archive};
+use lictor_loader::{Fetched, LoadError, archive};
 use lictor_model::{Draft, PolicyUri, record::PolicyKind};
 use lictor_sandbox::{Bounds, Facts};
 use serde_json::{Map, Value, json};
@@ -37,20 +37,21 @@ impl Parcel {
     pub(super) fn make(path: &Path, record: Option<&Path>, identity: &Identity) -> Result<Self, Failure> {
         let place = match Place::of(path)? {
             Place::Crate(folder) => Place::File(pack::to_default(&folder)?.archive),
+            Place::Python(folder) => Place::File(pack::python_to_default(&folder)?.archive),
             place => place,
         };
         let record = record.map(Path::to_owned).or_else(|| place.record());
+        let read = read(&place)?;
         let mut record = record.as_deref().map(members).transpose()?.unwrap_or_default();
+        record.entry("type").or_insert_with(|| json!(place.kind(&read).as_str()));
         identify(&mut record, identity)?;
         record.entry("code").or_insert_with(|| json!("policy.wasm"));
         let draft = draft(record)?;
-        if draft.spec.kind == PolicyKind::PythonClass {
-            let why = "policies of type `python_class_v1` cannot be run by this version";
-            return Err(Failure::load(LoadCode::NotAvailable, why));
+        let file = read.verify(place.promised(&draft.spec).as_ref())?;
+        let component = archive::code_of(&file, draft.spec.kind)?;
+        if draft.spec.kind == PolicyKind::WasmComponent {
+            Facts::read(component.bytes(), &Bounds::default()).map_err(LoadError::from)?;
         }
-        let file = read(&place)?.verify(place.promised(&draft.spec).as_ref())?;
-        let component = archive::component_of(&file)?;
-        Facts::read(component.bytes(), &Bounds::default()).map_err(LoadError::from)?;
         let uri = draft.spec.uri.clone();
         let mut record = draft.document;
         record.insert("code".into(), json!(format!("asset:{uri}")));
@@ -97,7 +98,6 @@ fn identify(record: &mut Map<String, Value>, identity: &Identity) -> Result<(), 
         }
     }
     record.entry("release_tag").or_insert_with(|| json!("dev"));
-    record.entry("type").or_insert_with(|| json!("wasm_component_v1"));
     for name in ["name", "version"] {
         if !record.contains_key(name) {
             let why =
@@ -119,7 +119,7 @@ fn draft_again(record: &Map<String, Value>) -> Result<(), Failure> {
 
 fn read(place: &Place) -> Result<Fetched, Failure> {
     match place {
-        Place::File(path) | Place::Crate(path) => read_file(path),
+        Place::File(path) | Place::Crate(path) | Place::Python(path) => read_file(path),
         Place::Package(folder) => {
             let component = read_file(&folder.join(archive::MEMBER))?;
             Ok(Fetched::of(lictor_pack::package(component.bytes()).map_err(Failure::internal)?))

@@ -1,0 +1,141 @@
+//! Policies that are Python classes: their files as one package, and the component that runs them.
+//!
+//! A package is identified by the sha256 of its canonical text, so the same files are the same policy however they were
+//! packed. It is kept where components are kept, and takes their place: what loads a component loads it too.
+
+mod freezer;
+mod package;
+
+use std::path::{Path, PathBuf};
+
+use lictor_model::{Digest, LimitsSpec, limits::Ceiling};
+use lictor_sandbox::{Module, Source, Uncompiled, compile};
+use tokio::sync::OnceCell;
+
+pub use self::package::Package;
+pub(crate) use self::freezer::{Freezer, run as freeze_for};
+use crate::{
+    Shared,
+    compile::blocking,
+    error::{LoadCode, LoadError},
+};
+
+/// The file that the Python host component is in.
+pub const HOST: &str = "python_host.wasm";
+/// How long compiling a policy's files may take, and how much memory.
+const COMPILING: (u64, u64) = (20_000, 512);
+/// What is compiled at most.
+const COMPILED_KB: u64 = 64 << 10;
+
+/// Where the Python host component is, unless somebody says otherwise: beside this executable, where `make guests` leaves
+/// it, or where packages of a distribution would.
+pub fn usual_host() -> Option<PathBuf> {
+    let exe = std::env::current_exe().ok()?;
+    let folder = exe.parent()?;
+    let places = ["", "../guests", "../lib/lictor", "../share/lictor"];
+    places.iter().map(|place| folder.join(place).join(HOST)).find(|path| path.is_file())
+}
+
+/// The Python host component.
+#[derive(Debug, Default)]
+pub(crate) struct Host {
+    place: Option<PathBuf>,
+    /// What it was when it was first needed. One that is exchanged later is for the next process.
+    digest: OnceCell<Digest>,
+}
+
+impl Host {
+    pub(crate) fn at(place: Option<PathBuf>) -> Self {
+        Self { place, digest: OnceCell::new() }
+    }
+
+    fn place(&self) -> Result<&Path, LoadError> {
+        let none = || {
+            let why = format!(
+                "policies in Python need the Python host component, `{HOST}`: `make guests` builds it, and the setting \
+                 `python_host` says where it is"
+            );
+            LoadError::new(LoadCode::NotAvailable, why)
+        };
+        self.place.as_deref().ok_or_else(none)
+    }
+
+    pub(crate) async fn read(&self) -> Result<Vec<u8>, LoadError> {
+        let place = self.place()?.to_owned();
+        blocking(move || {
+            std::fs::read(&place).map_err(|error| {
+                let why = format!("the Python host component `{}` cannot be read: {error}", place.display());
+                LoadError::new(LoadCode::NotAvailable, why).caused_by(error)
+            })
+        })
+        .await
+    }
+}
+
+impl Shared {
+    /// The module of the interpreter.
+    pub(crate) async fn python_host(&self, metered: bool) -> Result<Module, LoadError> {
+        if let Some(digest) = self.python.digest.get() {
+            match self.module(*digest, metered).await {
+                Err(error) if error.code() == LoadCode::CodeUnreachable => {}
+                found => return found,
+            }
+        }
+        let bytes = self.python.read().await?;
+        let (bytes, digest) = blocking(move || Ok((Digest::of(&bytes), bytes)).map(|(digest, bytes)| (bytes, digest))).await?;
+        if self.python.digest.get_or_init(|| async { digest }).await != &digest {
+            let why = "the Python host component was exchanged while this process ran: start it anew";
+            return Err(LoadError::new(LoadCode::NotAvailable, why));
+        }
+        self.found(digest, bytes, metered).await
+    }
+
+    /// The module of a package.
+    pub(crate) async fn interpreted(&self, digest: Digest, package: Vec<u8>, metered: bool) -> Result<Module, LoadError> {
+        let host = self.python_host(metered).await?;
+        let module = self.interpreted_by(&host, digest, &package).await?;
+        let disk = self.disk.clone();
+        blocking(move || {
+            if let Some(disk) = disk {
+                disk.keep_component(&digest, &package);
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(module)
+    }
+
+    /// The module of a package that this interpreter runs.
+    pub(crate) async fn interpreted_by(&self, host: &Module, digest: Digest, package: &[u8]) -> Result<Module, LoadError> {
+        let (timeout_ms, memory_mb) = COMPILING;
+        let most = (self.sandbox.config().max_memory_bytes >> 20) as u64;
+        let ceiling = Ceiling { timeout_ms, memory_mb: memory_mb.min(most), output_kb: COMPILED_KB, ..Ceiling::default() };
+        let wanted = LimitsSpec {
+            timeout_ms: Some(timeout_ms),
+            memory_mb: Some(memory_mb),
+            output_kb: Some(COMPILED_KB),
+            ..LimitsSpec::default()
+        };
+        let compiled = compile(&self.sandbox, host, package, wanted.within(&ceiling)).await.map_err(refused)?;
+        let module = host.interpreting(Source::new(digest, compiled))?;
+        if let Some(freezer) = &self.freezer {
+            freezer.watch(&module);
+        }
+        Ok(module)
+    }
+}
+
+/// What the interpreter says of files that it does not take.
+fn refused(why: Uncompiled) -> LoadError {
+    let failure = match why {
+        Uncompiled::Refused(failure) => failure,
+        Uncompiled::Stopped(why) => {
+            return LoadError::new(LoadCode::TooComplex, format!("compiling the policy's Python was stopped: {why}"));
+        }
+        Uncompiled::Internal(why) => return LoadError::new(LoadCode::Internal, why),
+    };
+    let codes = [LoadCode::NotAComponent, LoadCode::MissingExport, LoadCode::UnknownImport, LoadCode::BadArchive];
+    let code = codes.into_iter().find(|code| code.as_str() == failure.code).unwrap_or(LoadCode::BadArchive);
+    LoadError::new(code, failure.message)
+}
+
