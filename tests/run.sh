@@ -74,12 +74,21 @@ twice=(access assets batch context durability edge execute executors functions g
     refusals registry schemas seed shadows soundness stop store)
 only_there=shared
 also_there=on_one_postgresql
+# Policies in Python need the component that runs them, and the plain Python that they are compared with.
+unpythonic=
+if [ ! -f target/guests/python_host.wasm ]; then
+    left_out+=("policies in Python, and the Python client: python3 or componentize-py is not installed, and cannot be")
+    unpythonic=python::
+fi
+skipped=$(IFS='|' && echo "^$only_there::|::$also_there${uncounted:+|^$uncounted}${unpythonic:+|^$unpythonic}")
+
 if cargo nextest --version >/dev/null 2>&1; then
-    on_sqlite=(cargo nextest run --cargo-profile checked --workspace --locked --no-fail-fast -E "not test(/^$only_there::|::$also_there${uncounted:+|^$uncounted}/)")
+    on_sqlite=(cargo nextest run --cargo-profile checked --workspace --locked --no-fail-fast -E "not test(/$skipped/)")
     on_postgres=(cargo nextest run --cargo-profile checked --workspace --locked --no-fail-fast
         -E "(binary(it) or package(lictor)) and test(/^($(IFS='|' && echo "${twice[*]}")|$only_there)::/)")
 else
-    on_sqlite=(cargo test --profile checked --workspace --locked --no-fail-fast -- --skip "$only_there::" --skip "$also_there" ${uncounted:+--skip "$uncounted"})
+    on_sqlite=(cargo test --profile checked --workspace --locked --no-fail-fast -- --skip "$only_there::" --skip "$also_there" ${uncounted:+--skip "$uncounted"}
+        ${unpythonic:+--skip "$unpythonic"})
     on_postgres=(cargo test --profile checked --workspace --lib --test it --locked --no-fail-fast -- "${twice[@]/%/::}" "$only_there::")
 fi
 tests "${on_sqlite[@]}"
@@ -91,6 +100,10 @@ elif [ $? -eq 3 ]; then
     left_out+=("everything on PostgreSQL: it is not installed, and installing it takes root and apt-get")
 else
     failed=$((failed + 1))
+fi
+
+if [ -z "$unpythonic" ]; then
+    tests clients/python/test.sh target/checked/lictor
 fi
 
 if tests/schemathesis/run.sh setup; then

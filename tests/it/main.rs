@@ -57,6 +57,8 @@ mod openapi;
 mod peers;
 /// Where things run that no executor was named for.
 mod placement;
+/// Policies in Python: the class that people have, in the sandbox.
+mod python;
 /// Filters, updates, and the options of queries, over HTTP.
 mod query;
 /// Bad input on every route, by table.

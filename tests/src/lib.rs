@@ -28,6 +28,7 @@ mod counter;
 mod database;
 mod expected;
 mod guests;
+mod python;
 pub mod sandbox;
 mod server;
 mod wait;
@@ -40,6 +41,9 @@ pub use counter::{counter, counter_version};
 pub use expected::differences;
 pub use guests::{
     Guest, component, file_url, guest, guest_bytes, guest_record, guest_zip, guests_dir, policy, record, repository,
+};
+pub use python::{
+    class, python, python_cache, python_cell, python_cell_reaching, python_host, python_module, python_record,
 };
 pub use server::{Builder, Exited, TestServer};
 pub use wait::{PATIENCE, eventually};

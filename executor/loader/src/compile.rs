@@ -82,7 +82,9 @@ impl Workshop {
             CompileIn::Child(exe) => {
                 let component = Bytes::from(component);
                 for _ in 0..TRIES {
-                    if let Some(artifact) = compile_in_child(exe, &facts.digest, component.clone(), metered, priority).await? {
+                    if let Some(artifact) =
+                        compile_in_child(exe, &facts.digest, component.clone(), metered, priority).await?
+                    {
                         return Ok(artifact);
                     }
                 }

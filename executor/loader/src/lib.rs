@@ -116,12 +116,30 @@ impl Loader {
     /// The same, with snapshots of policies in Python whose code takes `budget` bytes at most. Needs a runtime.
     #[must_use]
     pub fn with_snapshots(mut self, budget: usize) -> Self {
+        if budget == 0 {
+            return self;
+        }
         let (freezer, asked) = python::Freezer::new();
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.freezer = Some(freezer);
         }
         tokio::spawn(python::freeze_for(Arc::downgrade(&self.shared), asked, budget));
         self
+    }
+
+    /// Compiles the interpreter of policies in Python if that was not done yet, while nobody waits: it takes as long as a
+    /// hundred policies. Needs a runtime.
+    pub fn prepare_python(&self) {
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            if !shared.python.is_there() {
+                return;
+            }
+            if let Err(error) = shared.python_host(false, Priority::Low).await {
+                let error = error.message().to_owned();
+                tracing::warn!(error, "policies in Python cannot be run");
+            }
+        });
     }
 
     /// The module for `wanted`: from memory, from disk, or fetched, verified and compiled.
@@ -150,7 +168,7 @@ impl Loader {
     /// Loads a component that is at hand.
     pub async fn load_bytes(&self, component: Vec<u8>, metered: bool) -> Result<Module, LoadError> {
         let digest = Digest::of(&component);
-        self.shared.found(digest, component, metered).await
+        self.shared.found(digest, component, metered, Priority::Usual).await
     }
 
     /// Loads a package of Python files that is at hand, to be run by this interpreter and no other.
@@ -160,7 +178,7 @@ impl Loader {
         interpreter: Vec<u8>,
         metered: bool,
     ) -> Result<Module, LoadError> {
-        let host = self.shared.found(Digest::of(&interpreter), interpreter, metered).await?;
+        let host = self.shared.found(Digest::of(&interpreter), interpreter, metered, Priority::Usual).await?;
         self.shared.interpreted_by(&host, Digest::of(&package), &package).await
     }
 
@@ -189,7 +207,7 @@ impl Shared {
         let kind = wanted.kind;
         let component = blocking(move || archive::code_of(&verified, kind)).await?;
         let digest = component.digest();
-        self.found(digest, component.bytes().to_vec(), wanted.metered).await?;
+        self.found(digest, component.bytes().to_vec(), wanted.metered, Priority::Usual).await?;
         Ok(digest)
     }
 
@@ -197,9 +215,20 @@ impl Shared {
         self.modules.try_get_with((digest, metered), self.make(digest, metered)).await.map_err(unshare)
     }
 
-    async fn found(&self, digest: Digest, component: Vec<u8>, metered: bool) -> Result<Module, LoadError> {
-        let made = self.modules.try_get_with((digest, metered), self.make_from(digest, component, metered));
-        made.await.map_err(unshare)
+    async fn found(
+        &self,
+        digest: Digest,
+        component: Vec<u8>,
+        metered: bool,
+        priority: Priority,
+    ) -> Result<Module, LoadError> {
+        let made = async {
+            match self.kept(digest, metered).await? {
+                Some(module) => Ok(module),
+                None => self.compile(digest, component, metered, priority).await,
+            }
+        };
+        self.modules.try_get_with((digest, metered), made).await.map_err(unshare)
     }
 
     /// Makes a module of which only the digest is known.
@@ -210,14 +239,7 @@ impl Shared {
         let disk = self.disk.clone();
         let component = blocking(move || Ok(disk.and_then(|disk| disk.component(&digest)))).await?;
         let gone = || LoadError::new(LoadCode::CodeUnreachable, format!("the component {digest} is no longer at hand"));
-        self.compile(digest, component.ok_or_else(gone)?, metered).await
-    }
-
-    async fn make_from(&self, digest: Digest, component: Vec<u8>, metered: bool) -> Result<Module, LoadError> {
-        match self.kept(digest, metered).await? {
-            Some(module) => Ok(module),
-            None => self.compile(digest, component, metered).await,
-        }
+        self.compile(digest, component.ok_or_else(gone)?, metered, Priority::Usual).await
     }
 
     /// The module from compiled code on disk, if there is some that can be trusted.
@@ -227,12 +249,18 @@ impl Shared {
         blocking(move || kept(&sandbox, &disk, &digest, metered)).await
     }
 
-    async fn compile(&self, digest: Digest, component: Vec<u8>, metered: bool) -> Result<Module, LoadError> {
+    async fn compile(
+        &self,
+        digest: Digest,
+        component: Vec<u8>,
+        metered: bool,
+        priority: Priority,
+    ) -> Result<Module, LoadError> {
         if Package::is(&component) {
             // Boxed, since the interpreter is a module as well.
             return Box::pin(self.interpreted(digest, component, metered)).await;
         }
-        let artifact = self.workshop.compile(component.clone(), self.bounds, metered, Priority::Usual).await?;
+        let artifact = self.workshop.compile(component.clone(), self.bounds, metered, priority).await?;
         let (sandbox, disk) = (self.sandbox.clone(), self.disk.clone());
         blocking(move || {
             let module = sandbox.open(&artifact, metered)?;

@@ -12,11 +12,11 @@ use lictor_model::{Digest, LimitsSpec, limits::Ceiling};
 use lictor_sandbox::{Module, Source, Uncompiled, compile};
 use tokio::sync::OnceCell;
 
-pub use self::package::Package;
 pub(crate) use self::freezer::{Freezer, run as freeze_for};
+pub use self::package::Package;
 use crate::{
     Shared,
-    compile::blocking,
+    compile::{Priority, blocking},
     error::{LoadCode, LoadError},
 };
 
@@ -49,6 +49,11 @@ impl Host {
         Self { place, digest: OnceCell::new() }
     }
 
+    /// Whether there is one, as far as can be seen from outside.
+    pub(crate) fn is_there(&self) -> bool {
+        self.place.as_deref().is_some_and(Path::is_file)
+    }
+
     fn place(&self) -> Result<&Path, LoadError> {
         let none = || {
             let why = format!(
@@ -74,7 +79,7 @@ impl Host {
 
 impl Shared {
     /// The module of the interpreter.
-    pub(crate) async fn python_host(&self, metered: bool) -> Result<Module, LoadError> {
+    pub(crate) async fn python_host(&self, metered: bool, priority: Priority) -> Result<Module, LoadError> {
         if let Some(digest) = self.python.digest.get() {
             match self.module(*digest, metered).await {
                 Err(error) if error.code() == LoadCode::CodeUnreachable => {}
@@ -82,17 +87,22 @@ impl Shared {
             }
         }
         let bytes = self.python.read().await?;
-        let (bytes, digest) = blocking(move || Ok((Digest::of(&bytes), bytes)).map(|(digest, bytes)| (bytes, digest))).await?;
+        let (digest, bytes) = blocking(move || Ok((Digest::of(&bytes), bytes))).await?;
         if self.python.digest.get_or_init(|| async { digest }).await != &digest {
             let why = "the Python host component was exchanged while this process ran: start it anew";
             return Err(LoadError::new(LoadCode::NotAvailable, why));
         }
-        self.found(digest, bytes, metered).await
+        self.found(digest, bytes, metered, priority).await
     }
 
     /// The module of a package.
-    pub(crate) async fn interpreted(&self, digest: Digest, package: Vec<u8>, metered: bool) -> Result<Module, LoadError> {
-        let host = self.python_host(metered).await?;
+    pub(crate) async fn interpreted(
+        &self,
+        digest: Digest,
+        package: Vec<u8>,
+        metered: bool,
+    ) -> Result<Module, LoadError> {
+        let host = self.python_host(metered, Priority::Usual).await?;
         let module = self.interpreted_by(&host, digest, &package).await?;
         let disk = self.disk.clone();
         blocking(move || {
@@ -106,10 +116,16 @@ impl Shared {
     }
 
     /// The module of a package that this interpreter runs.
-    pub(crate) async fn interpreted_by(&self, host: &Module, digest: Digest, package: &[u8]) -> Result<Module, LoadError> {
+    pub(crate) async fn interpreted_by(
+        &self,
+        host: &Module,
+        digest: Digest,
+        package: &[u8],
+    ) -> Result<Module, LoadError> {
         let (timeout_ms, memory_mb) = COMPILING;
         let most = (self.sandbox.config().max_memory_bytes >> 20) as u64;
-        let ceiling = Ceiling { timeout_ms, memory_mb: memory_mb.min(most), output_kb: COMPILED_KB, ..Ceiling::default() };
+        let ceiling =
+            Ceiling { timeout_ms, memory_mb: memory_mb.min(most), output_kb: COMPILED_KB, ..Ceiling::default() };
         let wanted = LimitsSpec {
             timeout_ms: Some(timeout_ms),
             memory_mb: Some(memory_mb),
@@ -138,4 +154,3 @@ fn refused(why: Uncompiled) -> LoadError {
     let code = codes.into_iter().find(|code| code.as_str() == failure.code).unwrap_or(LoadCode::BadArchive);
     LoadError::new(code, failure.message)
 }
-

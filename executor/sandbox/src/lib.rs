@@ -41,6 +41,8 @@ pub use inspect::{Bounds, Facts, Refusal, RefusalCode};
 pub use log::{Level, LogLine};
 pub use module::{Module, OpenError};
 pub use recorder::{Canned, Recorder, TracingRecorder};
-pub use run::{Call, CallFacts, Frozen, Instance, Op, Policy, Run, RunError, Uncompiled, compile, freeze, instrumented, run};
+pub use run::{
+    Call, CallFacts, Frozen, Instance, Op, Policy, Run, RunError, Uncompiled, compile, freeze, instrumented, run,
+};
 pub use source::Source;
 pub use tape::{Data, Event, HttpAnswer, Matching, TapeMode, Told, Transcript};

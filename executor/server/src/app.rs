@@ -215,10 +215,12 @@ fn loader(config: &Config, sandbox: &Sandbox, system: Option<&System>, assets: &
         }),
         ..FetchRules::default()
     };
-    let disk = DiskCache::open(&config.data_dir.join("cache"))?;
+    let disk = DiskCache::open(&config.cache_dir)?;
     let exe = std::env::current_exe().map_err(|error| Error::internal("this executable cannot be found", error))?;
     let loader = Loader::new(sandbox.clone(), rules, Some(disk), CompileIn::Child(exe))?;
-    Ok(loader.with_python(config.python_host.clone()).with_snapshots(config.python_snapshots_mb << 20))
+    let loader = loader.with_python(config.python_host.clone()).with_snapshots(config.python_snapshots_mb << 20);
+    loader.prepare_python();
+    Ok(loader)
 }
 
 /// Forgets what other processes change.

@@ -56,6 +56,7 @@ struct RawConfig {
     job_ttl_seconds: u64,
     allocator_policy_uri: Option<String>,
     estimator_policy_uri: Option<String>,
+    cache_dir: Option<PathBuf>,
     python_host: Option<PathBuf>,
     python_snapshots_mb: usize,
     heartbeat_ms: u64,
@@ -212,6 +213,8 @@ pub struct Config {
     pub allocator_policy_uri: Option<PolicyUri>,
     /// The policy that says whether something fits here, if not the one that is built in.
     pub estimator_policy_uri: Option<PolicyUri>,
+    /// Where fetched and compiled code is kept.
+    pub cache_dir: PathBuf,
     /// Where the Python host component is, if there is one.
     pub python_host: Option<PathBuf>,
     /// What the code of snapshots of policies in Python may take, all together.
@@ -362,7 +365,6 @@ impl RawConfig {
         Ok(Config {
             decisions,
             store: Location::parse(self.store.as_deref(), &data_dir)?,
-            data_dir,
             listen,
             admin,
             executor_id: self.executor_id.parse().map_err(|error| format!("{error}"))?,
@@ -387,6 +389,8 @@ impl RawConfig {
             job_ttl: Duration::from_secs(self.job_ttl_seconds),
             allocator_policy_uri: policy("allocator_policy_uri", self.allocator_policy_uri.as_deref())?,
             estimator_policy_uri: policy("estimator_policy_uri", self.estimator_policy_uri.as_deref())?,
+            cache_dir: self.cache_dir.unwrap_or_else(|| data_dir.join("cache")),
+            data_dir,
             python_host: self.python_host.or_else(python::usual_host),
             python_snapshots_mb: self.python_snapshots_mb,
             heartbeat: Duration::from_millis(self.heartbeat_ms),

@@ -12,7 +12,7 @@ use std::{
 
 use zip::{CompressionMethod, DateTime, System, ZipWriter, write::SimpleFileOptions};
 
-use crate::{Identity, PackError, PackageError, digest, pack::write, pack::with_suffix, record};
+use crate::{Identity, PackError, PackageError, digest, pack::with_suffix, pack::write, record};
 
 /// The file that has the class.
 const MAIN: &str = "function.py";
@@ -203,7 +203,8 @@ mod tests {
             assert_eq!(record[name], expected, "{name}");
         }
         let mut archive = zip::ZipArchive::new(std::fs::File::open(&packed.archive).unwrap()).unwrap();
-        let names: Vec<_> = (0..archive.len()).map(|n| archive.by_index(n).unwrap().name().unwrap().into_owned()).collect();
+        let names: Vec<_> =
+            (0..archive.len()).map(|n| archive.by_index(n).unwrap().name().unwrap().into_owned()).collect();
         assert_eq!(names, ["code/function.py", "code/lib/__init__.py"]);
         let again = pack_python(&source, &dir.path().join("gate-2"), Path::new("/nowhere/python")).unwrap();
         assert_eq!(again, packed, "the same again");

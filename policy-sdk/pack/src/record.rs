@@ -152,6 +152,8 @@ mod tests {
 
     use super::*;
 
+    const TYPE: &str = "wasm_component_v1";
+
     fn identity() -> Identity {
         Identity { name: "geo".into(), version: "1.0.0".into(), description: "Fences.".into() }
     }
@@ -166,12 +168,12 @@ mod tests {
     }
 
     fn make(author: &str) -> Result<String, RecordError> {
-        record(Some(author), &identity(), Some(&sample()), "geo.zip", "sha256:00")
+        record(Some(author), &identity(), Some(&sample()), (TYPE, "geo.zip"), "sha256:00")
     }
 
     #[test]
     fn without_an_author_it_is_complete() {
-        let text = record(None, &identity(), Some(&sample()), "geo.zip", "sha256:00").unwrap();
+        let text = record(None, &identity(), Some(&sample()), (TYPE, "geo.zip"), "sha256:00").unwrap();
         let expected = json!({
             "name": "geo", "version": "1.0.0", "release_tag": "dev", "description": "Fences.",
             "type": TYPE, "code": "geo.zip", "code_digest": "sha256:00",
@@ -181,7 +183,7 @@ mod tests {
             "policy_output_schema": {"$schema": DIALECT, "not": {}},
         });
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
-        let bare = record(None, &identity(), None, "geo.zip", "sha256:00").unwrap();
+        let bare = record(None, &identity(), None, (TYPE, "geo.zip"), "sha256:00").unwrap();
         assert!(!bare.contains("schema"), "{bare}");
     }
 

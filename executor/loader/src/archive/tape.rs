@@ -8,9 +8,7 @@ use std::io::{self, Read};
 
 use tar::{Archive, Entry, EntryType};
 
-use super::{
-    Members, Meter, bad_archive, drain, is_memory_limit, only_zeros, too_large, too_many, unreadable,
-};
+use super::{Members, Meter, bad_archive, drain, is_memory_limit, only_zeros, too_large, too_many, unreadable};
 use crate::error::{LoadError, quoted};
 
 /// The most that the headers about one member may hold, in bytes.

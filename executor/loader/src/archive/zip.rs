@@ -239,11 +239,7 @@ impl Entry<'_> {
             let mut crc = Crc::new();
             crc.update(&data);
             let sound = packed == unpacked && crc.sum() == self.crc;
-            return if sound {
-                Ok(data)
-            } else {
-                Err(refuse("does not have the size and checksum it claims"))
-            };
+            return if sound { Ok(data) } else { Err(refuse("does not have the size and checksum it claims")) };
         }
         let mut decoder = DeflateDecoder::new(&*data);
         // One byte more than claimed is enough to know that the claim is false, and makes the caps above hold.

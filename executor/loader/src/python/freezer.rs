@@ -70,7 +70,10 @@ pub(crate) async fn run(shared: Weak<Shared>, mut asked: mpsc::Receiver<Module>,
         let Some(shared) = shared.upgrade() else { return };
         let Some(source) = module.source().cloned() else { continue };
         match shared.frozen(&module, &source).await {
-            Ok(Some(frozen)) => kept.lock().unwrap_or_else(PoisonError::into_inner).take(&source, frozen),
+            Ok(Some(frozen)) => {
+                tracing::info!(code = %source.digest(), bytes = frozen.code_bytes(), "a policy in Python has a snapshot");
+                kept.lock().unwrap_or_else(PoisonError::into_inner).take(&source, frozen);
+            }
             Ok(None) => {}
             Err(error) => {
                 let error = error.message().to_owned();
@@ -126,7 +129,7 @@ impl Shared {
     /// The component of a snapshot.
     async fn snapshot(&self, component: Vec<u8>, source: &Source) -> Result<Option<Vec<u8>>, LoadError> {
         let (component, with_access) =
-            blocking(move || Ok((instrumented(&component)?, component)).map(|(made, component)| (component, made))).await?;
+            blocking(move || Ok((instrumented(&component)?, component))).await.map(|(made, from)| (from, made))?;
         let digest = Digest::of(&with_access);
         let access = match self.kept(digest, false).await? {
             Some(access) => access,
@@ -143,8 +146,7 @@ impl Shared {
         let (timeout_ms, memory_mb) = LOADING;
         let most = (self.sandbox.config().max_memory_bytes >> 20) as u64;
         let ceiling = Ceiling { timeout_ms, memory_mb: memory_mb.min(most), ..Ceiling::default() };
-        let wanted =
-            LimitsSpec { timeout_ms: Some(timeout_ms), memory_mb: Some(memory_mb), ..LimitsSpec::default() };
+        let wanted = LimitsSpec { timeout_ms: Some(timeout_ms), memory_mb: Some(memory_mb), ..LimitsSpec::default() };
         match freeze(&self.sandbox, &component, &access, source, wanted.within(&ceiling)).await {
             Ok(Frozen::Made(snapshot)) => Ok(Some(snapshot)),
             Ok(Frozen::Unfit(why)) => {

@@ -44,7 +44,10 @@ impl Package {
         let bad = |why: String| LoadError::new(LoadCode::BadArchive, why);
         let total: usize = files.values().map(Bytes::len).sum();
         if files.len() > MAX_FILES {
-            return Err(bad(format!("the policy has {} files, more than the {MAX_FILES} of one in Python", files.len())));
+            return Err(bad(format!(
+                "the policy has {} files, more than the {MAX_FILES} of one in Python",
+                files.len()
+            )));
         }
         if total > MAX_BYTES {
             return Err(bad(format!("the policy's files are larger than {} together", size(MAX_BYTES as u64))));

@@ -18,8 +18,8 @@ use wasmtime_wizer::{ComponentInstanceState, Wizer};
 use super::{Call, CallFacts, Instance, Live, Op, Policy, RunError, classify, cut_at, timed_out};
 use crate::{
     engine::Sandbox,
-    module::{Linked, Module, OpenError, SourceExports},
     log::LogLine,
+    module::{Linked, Module, OpenError, SourceExports},
     recorder::Recorder,
     source::Source,
     state::State,
@@ -61,7 +61,8 @@ pub async fn compile(
     files: &[u8],
     limits: Limits,
 ) -> Result<Vec<u8>, Uncompiled> {
-    let mut asked = Asked::new(sandbox, interpreter, limits).map_err(|error| Uncompiled::Internal(error.to_string()))?;
+    let mut asked =
+        Asked::new(sandbox, interpreter, limits).map_err(|error| Uncompiled::Internal(error.to_string()))?;
     let done = asked.ask::<_, Vec<u8>>(|source| source.compile, (files,)).await;
     done.map_err(|told| match told {
         Told::Stopped(why) => Uncompiled::Stopped(why),

@@ -4,12 +4,14 @@ mod report;
 mod text;
 
 use clap::Args;
-use lictor_loader::LoadError;
+use lictor_loader::{LoadCode, LoadError, Package};
 use lictor_model::{Limits, address::AllowPrivate};
 use lictor_sandbox::{Bounds, Facts};
 
-use super::{EXIT_CODES, Failure, answer, flags::PolicyFlags, host::Host, print, source::Found};
 use report::Report;
+
+use super::{EXIT_CODES, Failure, answer, flags::PolicyFlags, host::Host, print, source::Found};
+use crate::config;
 
 /// Show what a component is, and what it would need to run.
 ///
@@ -49,14 +51,29 @@ impl Inspect {
 
     fn survey(&self) -> Result<(Found, Facts), Failure> {
         let found = Found::at(&self.policy.policy, self.policy.record.as_deref())?;
-        let facts = Facts::survey(found.component.bytes(), &Bounds::default()).map_err(LoadError::from)?;
+        let code = found.component.bytes();
+        let survey = |component: &[u8]| Facts::survey(component, &Bounds::default()).map_err(LoadError::from);
+        let facts = match Package::is(code) {
+            // What it could reach is what its interpreter can; what it is, is its files.
+            true => Facts { digest: found.component.digest(), size: code.len(), ..survey(&interpreter()?)? },
+            false => survey(code)?,
+        };
         Ok((found, facts))
     }
 }
 
+/// The component that runs policies in Python.
+fn interpreter() -> Result<Vec<u8>, Failure> {
+    let missing = |why: String| Failure::load(LoadCode::NotAvailable, why);
+    let path = config::python_host().ok_or_else(|| missing("there is no Python host component here".into()))?;
+    std::fs::read(&path).map_err(|error| missing(format!("`{}` cannot be read: {error}", path.display())))
+}
+
 /// Why the component would not be run. Compiles it to see, since the types of its functions show only then.
 fn refusal(found: &Found, limits: &Limits) -> Result<Option<LoadError>, Failure> {
-    if let Err(refusal) = Facts::read(found.component.bytes(), &Bounds::default()) {
+    if !Package::is(found.component.bytes())
+        && let Err(refusal) = Facts::read(found.component.bytes(), &Bounds::default())
+    {
         return Ok(Some(refusal.into()));
     }
     match Host::new(AllowPrivate::default())?.load(&found.component, limits) {

@@ -122,7 +122,9 @@ impl Place {
     /// What kind of policy it is, where no record says.
     pub(super) fn kind(&self, read: &Fetched) -> PolicyKind {
         match self {
-            Self::File(_) => read.clone().verify(None).map_or(PolicyKind::WasmComponent, |file| archive::kind_of(&file)),
+            Self::File(_) => {
+                read.clone().verify(None).map_or(PolicyKind::WasmComponent, |file| archive::kind_of(&file))
+            }
             Self::Package(_) | Self::Crate(_) => PolicyKind::WasmComponent,
             Self::Python(_) => PolicyKind::PythonClass,
         }

@@ -1,7 +1,9 @@
 """`http.client`, and so `urllib.request`, over `wasi:http` instead of sockets."""
 
+import errno
 import http.client
 import io
+import socket
 from typing import Any
 
 from . import web
@@ -27,6 +29,7 @@ class HTTPConnection(http.client.HTTPConnection):
         self.patience = timeout if isinstance(timeout, (int, float)) else None
         self.asked: tuple[str, str, dict[str, str]] = ("GET", "/", {})
         self.sent: list[bytes] = []
+        self.answer: web.Answer | None = None
 
     def connect(self) -> None:
         pass
@@ -38,9 +41,11 @@ class HTTPConnection(http.client.HTTPConnection):
         self.asked, self.sent = (method, url, dict(headers)), []
         if body is not None:
             self.send(body)
+        # Now, since this is where callers expect a connection to fail.
+        self.answer = self.exchange()
 
     def putrequest(self, method: str, url: str, *_: Any, **__: Any) -> None:
-        self.asked, self.sent = (method, url, {}), []
+        self.asked, self.sent, self.answer = (method, url, {}), [], None
 
     def putheader(self, header: Any, *values: Any) -> None:
         name = header.decode("latin-1") if isinstance(header, bytes) else header
@@ -61,13 +66,16 @@ class HTTPConnection(http.client.HTTPConnection):
         self.sent.append(bytes(data))
 
     def getresponse(self) -> http.client.HTTPResponse:
+        answer, self.answer = self.answer or self.exchange(), None
+        return parsed(self.asked[0], answer)
+
+    def exchange(self) -> web.Answer:
         method, path, headers = self.asked
         default = self.port in (None, self.default_port)
         url = f"{self.scheme}://{self.host}{'' if default else f':{self.port}'}{path}"
         body = b"".join(self.sent) if self.sent else None
-        answer = web.send(method, url, headers.items(), body, self.patience)
         self.sent.clear()
-        return parsed(method, answer)
+        return web.send(method, url, headers.items(), body, self.patience)
 
 
 class HTTPSConnection(HTTPConnection):
@@ -93,3 +101,12 @@ def install() -> None:
     http.client.HTTPSConnection = HTTPSConnection  # type: ignore[misc]
     # Certificates are checked by the host.
     http.client._create_https_context = lambda version: None  # type: ignore[attr-defined]
+    for name in ("bind", "connect", "connect_ex", "listen", "sendto"):
+        setattr(socket.socket, name, no_sockets)
+    for name in ("create_connection", "create_server", "getaddrinfo", "gethostbyaddr", "gethostbyname", "socketpair"):
+        setattr(socket, name, no_sockets)
+
+
+def no_sockets(*_: Any, **__: Any) -> Any:
+    """Says so before the interpreter asks for a network that is not there."""
+    raise PermissionError(errno.EACCES, "a policy has no sockets; requests of `requests` and `urllib` go through its grants")

@@ -14,6 +14,7 @@ import os
 import re
 import stat
 import sys
+import tokenize
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -297,4 +298,6 @@ def install() -> None:
     os.listdir = list_folder  # type: ignore[assignment]
     os.scandir = scan_folder
     os.write = write_stream
+    # Source lines of tracebacks are read through this one.
+    tokenize._builtin_open = open_file  # type: ignore[attr-defined]
     linecache.clearcache()

@@ -6,7 +6,7 @@ import os
 import pkgutil
 import sys
 
-from . import connections, files, log
+from . import connections, files, log, waiting
 
 # Of no use without a screen, a process, a compiler or a test suite.
 LEFT_OUT = frozenset(
@@ -26,6 +26,7 @@ def prepare() -> None:
         bring(name)
     for name in OURS:
         bring(name)
+    waiting.install()
     files.only_own()
     # What the machine that made the component had is nothing to a policy.
     os.environ.clear()

@@ -1,6 +1,6 @@
 //! What `inspect` found out, as it is printed with `--json`.
 
-use lictor_loader::LoadError;
+use lictor_loader::{LoadError, Package};
 use lictor_model::{Capabilities, Limits};
 use lictor_sandbox::{Facts, Provision};
 use serde::Serialize;
@@ -18,6 +18,8 @@ pub(super) struct Report {
     /// What the component was unpacked from.
     pub(super) archive: Option<File>,
     pub(super) record: Option<Record>,
+    /// Of a policy in Python: its files.
+    pub(super) python: Option<Vec<String>>,
     pub(super) functions: u64,
     pub(super) modules: u64,
     pub(super) initial_memory_bytes: u64,
@@ -109,6 +111,7 @@ impl Report {
             component: File { digest: facts.digest.to_string(), bytes: facts.size },
             archive,
             record,
+            python: Package::is(found.component.bytes()).then(|| files(found)),
             functions: facts.functions,
             modules: facts.modules,
             initial_memory_bytes: facts.initial_memory_bytes,
@@ -120,6 +123,10 @@ impl Report {
             schemas: facts.schemas.clone().and_then(|text| RawValue::from_string(text).ok()),
         }
     }
+}
+
+fn files(found: &Found) -> Vec<String> {
+    Package::files(found.component.bytes()).into_iter().map(|(name, _)| name).collect()
 }
 
 impl Import {

@@ -8,6 +8,9 @@ use super::report::{File, Need, Provided, Reach, Report};
 /// The longest name of an import or export that is shown.
 const MAX_NAME: usize = 120;
 
+/// Files of a policy in Python that are named.
+const MAX_FILES: usize = 20;
+
 /// The whole report.
 pub(super) fn render(report: &Report) -> String {
     let mut lines = head(report);
@@ -35,6 +38,12 @@ fn head(report: &Report) -> Vec<String> {
             lines.push(format!("record     {}  {}", record.path, record.policy_rule_uri));
             lines.extend(record.warnings.iter().map(|warning| format!("           {warning}")));
         }
+    }
+    if let Some(files) = &report.python {
+        let shown: Vec<_> = files.iter().take(MAX_FILES).map(|name| shorten(name, MAX_NAME)).collect();
+        let more =
+            if files.len() > MAX_FILES { format!(", and {} more", files.len() - MAX_FILES) } else { String::new() };
+        lines.push(format!("python     {}{more}", shown.join(", ")));
     }
     let Report { functions, modules, initial_memory_bytes, .. } = report;
     lines.push(format!(
