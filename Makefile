@@ -3,7 +3,7 @@
 CARGO   ?= cargo
 LICTOR  := target/checked/lictor
 .DEFAULT_GOAL := help
-.PHONY: help run test check guests builtin bench bench-registry bench-ways counts fuzz soak sbom lictor
+.PHONY: help run test check guests builtin wheel bench bench-registry bench-ways counts fuzz soak sbom lictor
 
 help: ## List what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -24,6 +24,9 @@ guests: lictor ## Build the example policies into target/guests
 
 builtin: lictor ## Make the components anew that the server carries, after a change of their sources
 	@guest-examples/builtin.sh $(LICTOR)
+
+wheel: guests ## Build the Python client into target/wheels
+	@clients/python/build.sh
 
 bench: guests ## Measure all that has a goal, and the peers, and write tests/bench/RESULTS.md
 	@tests/bench/run.sh

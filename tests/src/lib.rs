@@ -46,5 +46,5 @@ pub use python::{
     class, python, python_cache, python_cell, python_cell_reaching, python_host, python_module, python_record,
 };
 pub use server::{Builder, Exited, TestServer};
-pub use wait::{PATIENCE, eventually};
+pub use wait::{PATIENCE, eventually, eventually_within};
 pub use web::{Answer, CodeServer, Seen};

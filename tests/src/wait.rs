@@ -11,8 +11,14 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks until `look` says yes, and returns what it then has. Panics with what it last saw if that never happens.
 #[track_caller]
-pub fn eventually<T, S: Debug>(what: &str, mut look: impl FnMut() -> Result<T, S>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub fn eventually<T, S: Debug>(what: &str, look: impl FnMut() -> Result<T, S>) -> T {
+    eventually_within(PATIENCE, what, look)
+}
+
+/// The same with another patience: for what is done at a low priority, beside all other tests.
+#[track_caller]
+pub fn eventually_within<T, S: Debug>(patience: Duration, what: &str, mut look: impl FnMut() -> Result<T, S>) -> T {
+    let deadline = Instant::now() + patience;
     let mut pause = Duration::from_millis(1);
     loop {
         match look() {

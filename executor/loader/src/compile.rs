@@ -48,7 +48,7 @@ pub enum CompileIn {
 pub(crate) enum Priority {
     /// Somebody waits.
     Usual,
-    /// Nobody waits: the child gives way to everything else on the machine.
+    /// Nobody waits: the child gives way to what else runs on the machine.
     Low,
 }
 

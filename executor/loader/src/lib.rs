@@ -144,6 +144,9 @@ impl Loader {
 
     /// The module for `wanted`: from memory, from disk, or fetched, verified and compiled.
     pub async fn load(&self, wanted: Wanted<'_>) -> Result<Module, LoadError> {
+        if wanted.kind == PolicyKind::PythonClass {
+            self.shared.python.check()?;
+        }
         if let Some(digest) = wanted.component {
             match self.module(digest, wanted.metered).await {
                 Err(error) if error.code() == LoadCode::CodeUnreachable => {}

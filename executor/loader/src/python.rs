@@ -54,19 +54,16 @@ impl Host {
         self.place.as_deref().is_some_and(Path::is_file)
     }
 
-    fn place(&self) -> Result<&Path, LoadError> {
-        let none = || {
-            let why = format!(
-                "policies in Python need the Python host component, `{HOST}`: `make guests` builds it, and the setting \
-                 `python_host` says where it is"
-            );
-            LoadError::new(LoadCode::NotAvailable, why)
-        };
-        self.place.as_deref().ok_or_else(none)
+    /// Says what is missing, before anything is fetched in vain.
+    pub(crate) fn check(&self) -> Result<(), LoadError> {
+        if self.digest.initialized() || self.is_there() {
+            return Ok(());
+        }
+        Err(missing(self.place.as_deref()))
     }
 
     pub(crate) async fn read(&self) -> Result<Vec<u8>, LoadError> {
-        let place = self.place()?.to_owned();
+        let place = self.place.clone().ok_or_else(|| missing(None))?;
         blocking(move || {
             std::fs::read(&place).map_err(|error| {
                 let why = format!("the Python host component `{}` cannot be read: {error}", place.display());
@@ -75,6 +72,15 @@ impl Host {
         })
         .await
     }
+}
+
+fn missing(place: Option<&Path>) -> LoadError {
+    let place = place.map(|place| format!(", and `{}` is none", place.display())).unwrap_or_default();
+    let why = format!(
+        "policies of type `python_class_v1` need the Python host component, `{HOST}`{place}: `make guests` builds it, and \
+         the setting `python_host` says where it is"
+    );
+    LoadError::new(LoadCode::NotAvailable, why)
 }
 
 impl Shared {

@@ -242,7 +242,7 @@ mod tests {
     fn the_text_of_a_policy_in_python_is_code_and_is_not_shown() {
         let text = "class AIOSv1PolicyRule:\n    secret = 1\n";
         let code = CodeRef::of_python(text).unwrap();
-        assert_eq!((code.to_string().as_str(), &code), ("43 bytes of Python", &CodeRef::Python(text.into())));
+        assert_eq!((code.to_string().as_str(), &code), ("39 bytes of Python", &CodeRef::Python(text.into())));
         assert!(!format!("{code:?}").contains("secret"));
         assert!(matches!(CodeRef::of_python("https://example.com/p.zip"), Ok(CodeRef::Http(_))));
         assert!(CodeRef::of_python("pass").is_ok_and(|code| matches!(code, CodeRef::Path(_))));

@@ -4,9 +4,10 @@ use std::io::{Cursor, Read as _};
 
 use arbitrary::{Arbitrary as _, Unstructured};
 use lictor_loader::{
-    Fetched, LoadError,
-    archive::{MEMBER, component_of},
+    Fetched, LoadError, Package,
+    archive::{MEMBER, code_of, component_of},
 };
+use lictor_model::record::PolicyKind;
 use lictor_tests::{tar_gz_of, tar_of, tar_xz_of, zip_of};
 
 /// What every component begins with.
@@ -19,8 +20,17 @@ fn unpack(archive: &[u8]) -> Result<Vec<u8>, LoadError> {
     Ok(component_of(&verified)?.bytes().to_vec())
 }
 
-/// Any file. What is found in it is code, and in a zip what other tools find under that name.
+/// Any file. What is found in it is code, and in a zip what other tools find under that name; a policy in Python is a
+/// package with the one file that there must be.
 pub(crate) fn archive(data: &[u8]) {
+    let verified = Fetched::of(data.to_vec()).verify(None).expect("nothing was promised");
+    if let Ok(package) = code_of(&verified, PolicyKind::PythonClass) {
+        assert!(Package::is(package.bytes()));
+        let files = Package::files(package.bytes());
+        assert!(
+            files.iter().any(|(name, _)| name == "function.py") && files.iter().all(|(name, _)| !name.contains(".."))
+        );
+    }
     let Ok(found) = unpack(data) else { return };
     assert!(found.starts_with(MAGIC) && found.len() <= MAX_MEMBER);
     if data.starts_with(b"PK") {

@@ -1,9 +1,12 @@
 //! Snapshots: they take over, they answer as the files do, and nothing of the moment they were made shows.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
-use lictor_tests::{TestServer, class, eventually, python_record};
+use lictor_tests::{TestServer, class, eventually_within, python_record};
 use serde_json::{Value, json};
+
+/// Compiling twice takes half a minute of a processor that nothing else needs.
+const PATIENCE: Duration = Duration::from_secs(400);
 
 fn server() -> TestServer {
     let builder = TestServer::builder().with_python();
@@ -17,7 +20,7 @@ fn calls(server: &TestServer, uri: &str, n: usize) -> Vec<Value> {
 /// Waits until the log says this of the policy's code.
 fn wait_for(server: &TestServer, uri: &str, what: &str) {
     let code = server.client().policy(uri)["component_digest"].as_str().unwrap().to_owned();
-    eventually(what, || {
+    eventually_within(PATIENCE, what, || {
         let log = server.log();
         let found = log.lines().any(|line| line.contains(&code) && line.contains(what));
         if found {

@@ -74,7 +74,10 @@ impl Package {
         let Some(Value::Object(files)) = members.remove("files") else { return Vec::new() };
         let content = |value: Value| match value {
             Value::String(text) => text.into_bytes(),
-            other => other["base64"].as_str().and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default(),
+            other => {
+                let text = other.get("base64").and_then(Value::as_str);
+                text.and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default()
+            }
         };
         files.into_iter().map(|(name, value)| (name, content(value))).collect()
     }

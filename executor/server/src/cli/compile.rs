@@ -16,8 +16,8 @@ use super::Failure;
 const MEMORY: u64 = 6 << 30;
 /// Processor seconds.
 const SECONDS: u64 = 120;
-/// The niceness that gives way to everything.
-const LOWEST: i32 = 19;
+/// How far it gives way: what it makes relieves a busy machine, so it must get on there too.
+const NICENESS: i32 = 5;
 /// Descriptors: the three pipes that it was started with.
 const OPEN: u64 = 3;
 
@@ -27,7 +27,7 @@ pub(super) struct CompileComponent {
     /// For calls that count fuel.
     #[arg(long)]
     metered: bool,
-    /// Give way to everything else on the machine.
+    /// Give way to what else runs on the machine.
     #[arg(long)]
     low_priority: bool,
 }
@@ -45,7 +45,7 @@ impl CompileComponent {
         set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| internal(std::io::Error::from(error)))?;
         if self.low_priority {
             // One that may not even do this compiles all the same.
-            rustix::process::nice(LOWEST).ok();
+            rustix::process::nice(NICENESS).ok();
         }
         let mut component = Vec::new();
         let bounds = Bounds::default();
