@@ -37,16 +37,22 @@ pub fn usual_host() -> Option<PathBuf> {
 }
 
 /// The Python host component.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Host {
     place: Option<PathBuf>,
-    /// What it was when it was first needed. One that is exchanged later is for the next process.
-    digest: OnceCell<Digest>,
+    /// What it was when it was first needed, and that which counts fuel. One that is exchanged later is for the next
+    /// process. Never forgotten: a second copy would take its memory again.
+    modules: [OnceCell<Module>; 2],
 }
 
 impl Host {
     pub(crate) fn at(place: Option<PathBuf>) -> Self {
-        Self { place, digest: OnceCell::new() }
+        Self { place, ..Self::default() }
+    }
+
+    fn module(&self, metered: bool) -> &OnceCell<Module> {
+        let [plain, counting] = &self.modules;
+        if metered { counting } else { plain }
     }
 
     /// Whether there is one, as far as can be seen from outside.
@@ -56,7 +62,7 @@ impl Host {
 
     /// Says what is missing, before anything is fetched in vain.
     pub(crate) fn check(&self) -> Result<(), LoadError> {
-        if self.digest.initialized() || self.is_there() {
+        if self.modules.iter().any(OnceCell::initialized) || self.is_there() {
             return Ok(());
         }
         Err(missing(self.place.as_deref()))
@@ -86,19 +92,12 @@ fn missing(place: Option<&Path>) -> LoadError {
 impl Shared {
     /// The module of the interpreter.
     pub(crate) async fn python_host(&self, metered: bool, priority: Priority) -> Result<Module, LoadError> {
-        if let Some(digest) = self.python.digest.get() {
-            match self.module(*digest, metered).await {
-                Err(error) if error.code() == LoadCode::CodeUnreachable => {}
-                found => return found,
-            }
-        }
-        let bytes = self.python.read().await?;
-        let (digest, bytes) = blocking(move || Ok((Digest::of(&bytes), bytes))).await?;
-        if self.python.digest.get_or_init(|| async { digest }).await != &digest {
-            let why = "the Python host component was exchanged while this process ran: start it anew";
-            return Err(LoadError::new(LoadCode::NotAvailable, why));
-        }
-        self.found(digest, bytes, metered, priority).await
+        let made = self.python.module(metered).get_or_try_init(async || {
+            let bytes = self.python.read().await?;
+            let (digest, bytes) = blocking(move || Ok((Digest::of(&bytes), bytes))).await?;
+            self.found(digest, bytes, metered, priority).await
+        });
+        made.await.cloned()
     }
 
     /// The module of a package.

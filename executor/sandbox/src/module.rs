@@ -357,9 +357,9 @@ impl Module {
         Err(Refusal::new(RefusalCode::TooComplex, why))
     }
 
-    /// The size of its native code, in bytes.
+    /// The size of its native code, in bytes; of what is interpreted, which has none of its own, its compiled source's.
     pub fn code_bytes(&self) -> usize {
-        self.inner.code_bytes
+        self.source.as_ref().map_or(self.inner.code_bytes, |source| source.compiled().len())
     }
 
     /// Whether it counts fuel.

@@ -15,10 +15,15 @@ const ENTRY: &str = "code/policy.wasm";
 /// Why a component did not become an archive.
 #[derive(Debug, thiserror::Error)]
 #[error("the archive could not be written")]
-pub struct PackageError(#[source] pub(crate) Box<dyn std::error::Error + Send + Sync>);
+pub struct PackageError(#[source] Box<dyn std::error::Error + Send + Sync>);
 
 /// A zip archive that holds `component` as `code/policy.wasm`.
 pub fn package(component: &[u8]) -> Result<Vec<u8>, PackageError> {
+    archive([(ENTRY, component)])
+}
+
+/// A zip archive of these files, in this order.
+pub(crate) fn archive<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Result<Vec<u8>, PackageError> {
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .compression_level(Some(9))
@@ -26,8 +31,10 @@ pub fn package(component: &[u8]) -> Result<Vec<u8>, PackageError> {
         .system(System::Unix)
         .unix_permissions(0o644);
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-    zip.start_file(ENTRY, options).map_err(|e| PackageError(e.into()))?;
-    zip.write_all(component).map_err(|e| PackageError(e.into()))?;
+    for (name, bytes) in files {
+        zip.start_file(name, options).map_err(|e| PackageError(e.into()))?;
+        zip.write_all(bytes).map_err(|e| PackageError(e.into()))?;
+    }
     Ok(zip.finish().map_err(|e| PackageError(e.into()))?.into_inner())
 }
 

@@ -5,14 +5,17 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, Cursor, Write as _},
+    io,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use zip::{CompressionMethod, DateTime, System, ZipWriter, write::SimpleFileOptions};
-
-use crate::{Identity, PackError, PackageError, digest, pack::with_suffix, pack::write, record};
+use crate::{
+    Identity, PackError, digest,
+    pack::{author_record, with_suffix, write},
+    package::archive,
+    record,
+};
 
 /// The file that has the class.
 const MAIN: &str = "function.py";
@@ -89,7 +92,7 @@ pub fn pack_python(source: &Path, out: &Path, python: &Path) -> Result<PackedPyt
     let [archive_path, record_path] = [".zip", ".json"].map(|suffix| with_suffix(out, suffix));
     let name = archive_path.file_name().and_then(|name| name.to_str());
     let name = name.filter(|_| out.file_name().is_some()).ok_or_else(|| PackError::Out(out.to_owned()))?;
-    let (code_digest, author) = (digest(&archive), crate::pack::author_record(source)?);
+    let (code_digest, author) = (digest(&archive), author_record(source)?);
     let record = record(author.as_deref(), &identity(source), None, (TYPE, name), &code_digest)?;
     write(&archive_path, &archive)?;
     write(&record_path, record.as_bytes())?;
@@ -154,19 +157,8 @@ fn walk(folder: &Path, prefix: &str, depth: usize, found: &mut Files) -> Result<
 
 /// A zip archive that holds the files in its folder `code`: the same bytes for the same files.
 pub fn zip(files: &Files) -> Result<Vec<u8>, PackError> {
-    let options = SimpleFileOptions::default()
-        .compression_method(CompressionMethod::Deflated)
-        .compression_level(Some(9))
-        .last_modified_time(DateTime::DEFAULT)
-        .system(System::Unix)
-        .unix_permissions(0o644);
-    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| PackError::Package(PackageError(error));
-    for (name, bytes) in files {
-        zip.start_file(format!("code/{name}"), options).map_err(|error| failed(error.into()))?;
-        zip.write_all(bytes).map_err(|error| failed(error.into()))?;
-    }
-    Ok(zip.finish().map_err(|error| failed(error.into()))?.into_inner())
+    let named: Vec<_> = files.iter().map(|(name, bytes)| (format!("code/{name}"), bytes)).collect();
+    Ok(archive(named.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())))?)
 }
 
 #[cfg(test)]

@@ -1,12 +1,9 @@
 """The exports of the component: `rule` and `source` of the package `lictor:policy`."""
 
-import wit_world
-from componentize_py_types import Err
-from wit_world import exports
-
 from _lictor import offered
 from _lictor.files import compile_package
 from _lictor.policy import Policy
+from wit_world import exports
 
 offered.prepare()
 policy = Policy()

@@ -70,10 +70,7 @@ pub(crate) async fn run(shared: Weak<Shared>, mut asked: mpsc::Receiver<Module>,
         let Some(shared) = shared.upgrade() else { return };
         let Some(source) = module.source().cloned() else { continue };
         match shared.frozen(&module, &source).await {
-            Ok(Some(frozen)) => {
-                tracing::info!(code = %source.digest(), bytes = frozen.code_bytes(), "a policy in Python has a snapshot");
-                kept.lock().unwrap_or_else(PoisonError::into_inner).take(&source, frozen);
-            }
+            Ok(Some(frozen)) => kept.lock().unwrap_or_else(PoisonError::into_inner).take(&source, frozen),
             Ok(None) => {}
             Err(error) => {
                 let error = error.message().to_owned();
@@ -87,6 +84,7 @@ impl Kept {
     fn take(&mut self, source: &Arc<Source>, frozen: Module) {
         let bytes = frozen.code_bytes();
         if self.budget < bytes {
+            tracing::warn!(bytes, "a snapshot takes more than all may: `python_snapshots_mb` is too small");
             return;
         }
         self.sources.retain(|(source, _)| source.strong_count() > 0);
@@ -98,6 +96,7 @@ impl Kept {
         }
         self.sources.push_back((Arc::downgrade(source), bytes));
         source.set_frozen(Some(frozen));
+        tracing::info!(code = %source.digest(), bytes, "a policy in Python has a snapshot");
     }
 }
 

@@ -107,7 +107,7 @@ async fn pull(remote: &Remote, uri: &PolicyUri) -> Result<(Map<String, Value>, V
         return Err(gone("the server answered with no record".into()));
     };
     let said = |name: &str| record.get(name).and_then(Value::as_str);
-    let code: CodeRef = said("code").unwrap_or_default().parse().map_err(LoadError::from)?;
+    let code = CodeRef::of_python(said("code").unwrap_or_default()).map_err(LoadError::from)?;
     let digest = |name: &str| said(name).and_then(|text| text.parse::<Digest>().ok());
     let file = fetch(remote, &code).await?.verify(digest("code_digest").as_ref())?;
     let component = archive::code_of(&file, archive::kind_of(&file))?;

@@ -13,7 +13,7 @@ from . import failures
 
 def text(answer: Any, method: str) -> str:
     try:
-        res = json.dumps(answer, ensure_ascii=False, separators=(",", ":"), default=plain)
+        res = ENCODER.encode(answer)
         if not res.isascii():
             # A lone surrogate has no UTF-8.
             res.encode()
@@ -31,9 +31,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, (decimal.Decimal, uuid.UUID)):
         return str(value)
     if isinstance(value, datetime.datetime):
-        at = value if value.tzinfo else value.replace(tzinfo=datetime.timezone.utc)
-        return email.utils.format_datetime(at.astimezone(datetime.timezone.utc), usegmt=True)
+        at = value if value.tzinfo else value.replace(tzinfo=datetime.UTC)
+        return email.utils.format_datetime(at.astimezone(datetime.UTC), usegmt=True)
     if isinstance(value, datetime.date):
-        at = datetime.datetime(value.year, value.month, value.day, tzinfo=datetime.timezone.utc)
+        at = datetime.datetime(value.year, value.month, value.day, tzinfo=datetime.UTC)
         return email.utils.format_datetime(at, usegmt=True)
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+# PERF: made once, and not in each call.
+ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=plain)

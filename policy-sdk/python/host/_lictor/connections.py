@@ -37,7 +37,9 @@ class HTTPConnection(http.client.HTTPConnection):
     def close(self) -> None:
         self.sent.clear()
 
-    def request(self, method: str, url: str, body: Any = None, headers: Any = {}, *, encode_chunked: bool = False) -> None:
+    def request(
+        self, method: str, url: str, body: Any = None, headers: Any = (), *, encode_chunked: bool = False
+    ) -> None:
         self.asked, self.sent = (method, url, dict(headers)), []
         if body is not None:
             self.send(body)
@@ -109,4 +111,6 @@ def install() -> None:
 
 def no_sockets(*_: Any, **__: Any) -> Any:
     """Says so before the interpreter asks for a network that is not there."""
-    raise PermissionError(errno.EACCES, "a policy has no sockets; requests of `requests` and `urllib` go through its grants")
+    raise PermissionError(
+        errno.EACCES, "a policy has no sockets; requests of `requests` and `urllib` go through its grants"
+    )

@@ -2,7 +2,6 @@
 
 import json
 import traceback
-from types import TracebackType
 
 from componentize_py_types import Err
 from wit_world.imports.lictor_policy_types import Failure

@@ -27,6 +27,9 @@ PACKAGES = f"{ROOT}/site-packages"
 MAIN = f"{ROOT}/function.py"
 CLASS = "AIOSv1PolicyRule"
 
+# The content of each file, and of a module its compiled code: apart, so that only what is imported is read.
+Files = dict[str, tuple[bytes, bytes | None]]
+
 # Modules that any interpreter has loaded before a policy's first line: a file of such a name is never imported.
 AT_START = frozenset(
     "abc builtins codecs encodings io marshal os posix posixpath genericpath site stat sys time zipimport".split()
@@ -43,18 +46,18 @@ def is_own(path: str) -> bool:
 
 def compile_package(package: bytes) -> bytes:
     """Compiles each file that is Python. One that is not is said when it is imported, as elsewhere."""
-    files: dict[str, tuple[bytes, CodeType | None]] = {}
+    files: Files = {}
     contents = json.loads(package)["files"]
     if requirements.FILE in contents:
         requirements.check(str(contents[requirements.FILE]), contents)
     for name, content in contents.items():
         path = f"{ROOT}/{name}"
         data = content.encode() if isinstance(content, str) else base64.b64decode(content["base64"])
-        files[path] = (data, compiled(path, data) if path.endswith(".py") else None)
-    main = files[MAIN][1]
-    # However it comes by the class, it has to name it; unless it takes all that another module has.
-    if main is not None and CLASS not in main.co_names and not re.search(rb"import\s*\(?\s*\*", files[MAIN][0]):
-        raise failures.failure("missing_export", f"`{shown(MAIN)}` defines no class `{CLASS}`")
+        code = compiled(path, data) if path.endswith(".py") else None
+        # However it comes by the class, it has to name it; unless it takes all that another module has.
+        if path == MAIN and CLASS not in code.co_names and not re.search(rb"import\s*\(?\s*\*", data):  # type: ignore[union-attr]
+            raise failures.failure("missing_export", f"`{shown(MAIN)}` defines no class `{CLASS}`")
+        files[path] = (data, marshal.dumps(code) if code else None)
     return marshal.dumps(files)
 
 
@@ -74,7 +77,7 @@ class Folder:
     """The files that were loaded."""
 
     def __init__(self) -> None:
-        self.files: dict[str, tuple[bytes, CodeType | None]] = {}
+        self.files: Files = {}
         self.folders: dict[str, set[str]] = {}
 
     def load(self, package: bytes) -> None:
@@ -87,19 +90,18 @@ class Folder:
         self.give_way()
 
     def give_way(self) -> None:
-        """A file of the policy comes before a module of the standard library that nothing has imported yet elsewhere."""
-        for name in self.folders.get(ROOT, ()):
+        """A file of the policy comes before a module of the standard library of the same name, as elsewhere."""
+        for name in filter(self.is_module, self.folders.get(ROOT, ())):
             module = name.removesuffix(".py")
-            if module in sys.modules and module not in AT_START and f"{ROOT}/{name}" in self.python_names(name):
-                for loaded in list(sys.modules):
-                    if loaded == module or loaded.startswith(module + "."):
-                        del sys.modules[loaded]
+            if module not in sys.modules or module in AT_START:
+                continue
+            for loaded in [loaded for loaded in sys.modules if loaded == module or loaded.startswith(module + ".")]:
+                del sys.modules[loaded]
 
-    def python_names(self, name: str) -> set[str]:
-        """The path of `name` if an import finds it: a module, or a package."""
+    def is_module(self, name: str) -> bool:
+        """Whether an import finds what is called so in the folder `code`."""
         path = f"{ROOT}/{name}"
-        is_module = name.endswith(".py") and path in self.files
-        return {path} if is_module or f"{path}/__init__.py" in self.files else set()
+        return f"{path}/__init__.py" in self.files or name.endswith(".py") and path in self.files
 
     def main(self) -> ModuleType:
         spec = importlib.util.spec_from_file_location("function", MAIN, loader=Loader(MAIN))
@@ -145,7 +147,7 @@ class Loader(importlib.abc.InspectLoader):
     def get_code(self, fullname: str) -> CodeType:
         source, code = FOLDER.files[self.path]
         # Compiling it again says what is wrong with it.
-        return code or compile(source, self.path, "exec", dont_inherit=True)
+        return marshal.loads(code) if code else compile(source, self.path, "exec", dont_inherit=True)
 
     def get_resource_reader(self, fullname: str) -> Any:
         return importlib.machinery.SourceFileLoader(fullname, self.path).get_resource_reader(fullname)

@@ -13,6 +13,7 @@ from . import answers, callables, failures, log
 from .context import Context
 from .files import CLASS, FOLDER, MAIN
 
+
 class Policy:
     """A policy class, and its one instance."""
 

@@ -56,8 +56,8 @@ def holds(part: str) -> bool:
         return True
     name, operator, value = found.groups()
     have = {
-        "python_version": "%d.%d" % sys.version_info[:2],
-        "python_full_version": "%d.%d.%d" % sys.version_info[:3],
+        "python_version": ".".join(map(str, sys.version_info[:2])),
+        "python_full_version": ".".join(map(str, sys.version_info[:3])),
         "sys_platform": sys.platform,
         "platform_system": "wasi",
         "os_name": "posix",

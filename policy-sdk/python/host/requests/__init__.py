@@ -1,7 +1,7 @@
 """What policies use of `requests`, over the HTTP that the sandbox grants.
 
-Names, arguments and exceptions are those of the package of this name. Not here: streaming, proxies, client certificates,
-and switching off the check of certificates, which the host does.
+Names, arguments and exceptions are those of the package of this name. Not here: streaming, proxies, certificates of
+clients, and switching off the check of certificates, which the host does.
 """
 
 from typing import Any

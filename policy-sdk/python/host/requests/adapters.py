@@ -10,5 +10,7 @@ class BaseAdapter:
 class HTTPAdapter(BaseAdapter):
     """Its settings have no effect here."""
 
-    def __init__(self, pool_connections: int = 10, pool_maxsize: int = 10, max_retries: Any = 0, pool_block: bool = False) -> None:
+    def __init__(
+        self, pool_connections: int = 10, pool_maxsize: int = 10, max_retries: Any = 0, pool_block: bool = False
+    ) -> None:
         self.max_retries = max_retries

@@ -93,7 +93,8 @@ def checked(url: Any, params: Any) -> str:
         raise exceptions.MissingSchema(f"Invalid URL {text!r}: No scheme supplied. Perhaps you meant https://{text}?")
     try:
         parts = urlsplit(text)
-        parts.port
+        # Looked at, because only then it is read.
+        _ = parts.port
     except ValueError as error:
         raise exceptions.InvalidURL(f"Invalid URL {text!r}: {error}") from None
     if parts.scheme not in ("http", "https"):

@@ -11,7 +11,7 @@ from _lictor import web
 
 from . import exceptions
 from .adapters import HTTPAdapter
-from .cookies import RequestsCookieJar, cookiejar_from_dict
+from .cookies import RequestsCookieJar
 from .models import PreparedRequest, Request, Response, charset
 from .structures import CaseInsensitiveDict
 
@@ -48,7 +48,16 @@ class Session:
         cookies = {**self.cookies, **dict(asked.cookies or {})}
         params = asked.params if isinstance(asked.params, (str, bytes)) else {**self.params, **dict(asked.params or {})}
         whole = Request(
-            asked.method, asked.url, headers, asked.files, asked.data, params, asked.auth or self.auth, cookies, None, asked.json
+            asked.method,
+            asked.url,
+            headers,
+            asked.files,
+            asked.data,
+            params,
+            asked.auth or self.auth,
+            cookies,
+            None,
+            asked.json,
         )
         return whole.prepare()
 

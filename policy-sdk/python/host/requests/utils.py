@@ -5,7 +5,16 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlparse, urlsplit
 
-__all__ = ["dict_from_cookiejar", "guess_json_utf", "pairs", "quote", "requote_uri", "unquote", "urlparse", "with_params"]
+__all__ = [
+    "dict_from_cookiejar",
+    "guess_json_utf",
+    "pairs",
+    "quote",
+    "requote_uri",
+    "unquote",
+    "urlparse",
+    "with_params",
+]
 
 
 def pairs(data: Any) -> list[tuple[str, Any]]:
