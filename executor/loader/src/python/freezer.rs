@@ -127,8 +127,7 @@ impl Shared {
 
     /// The component of a snapshot.
     async fn snapshot(&self, component: Vec<u8>, source: &Source) -> Result<Option<Vec<u8>>, LoadError> {
-        let (component, with_access) =
-            blocking(move || Ok((instrumented(&component)?, component))).await.map(|(made, from)| (from, made))?;
+        let (with_access, component) = blocking(move || Ok((instrumented(&component)?, component))).await?;
         let digest = Digest::of(&with_access);
         let access = match self.kept(digest, false).await? {
             Some(access) => access,
