@@ -88,6 +88,11 @@ impl DiskCache {
         }
     }
 
+    /// Whether there is compiled code of a component for an engine; whether it can be trusted is seen when it is opened.
+    pub(crate) fn has_artifact(&self, digest: &Digest, engine: &[u8; 32]) -> bool {
+        self.artifact_path(digest, engine).is_file()
+    }
+
     /// Keeps compiled code.
     pub fn keep_artifact(&self, artifact: &Artifact, engine: &[u8; 32]) {
         if let Some(file) = artifact.seal(&self.key) {

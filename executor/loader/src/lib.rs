@@ -135,7 +135,7 @@ impl Loader {
             if !shared.python.is_there() {
                 return;
             }
-            if let Err(error) = shared.python_host(false, Priority::Low).await {
+            if let Err(error) = shared.prepare_python().await {
                 let error = error.message().to_owned();
                 tracing::warn!(error, "policies in Python cannot be run");
             }

@@ -8,7 +8,7 @@ mod package;
 
 use std::path::{Path, PathBuf};
 
-use lictor_model::{Digest, LimitsSpec, limits::Ceiling};
+use lictor_model::{Digest, Limits, LimitsSpec, limits::Ceiling};
 use lictor_sandbox::{Module, Source, Uncompiled, compile};
 use tokio::sync::OnceCell;
 
@@ -22,9 +22,10 @@ use crate::{
 
 /// The file that the Python host component is in.
 pub const HOST: &str = "python_host.wasm";
-/// How long compiling a policy's files may take, and how much memory.
-const COMPILING: (u64, u64) = (20_000, 512);
-/// What is compiled at most.
+/// How long compiling or loading a policy's files may take, and how much memory.
+const TIMEOUT_MS: u64 = 20_000;
+const MEMORY_MB: u64 = 512;
+/// What they may be compiled to.
 const COMPILED_KB: u64 = 64 << 10;
 
 /// Where the Python host component is, unless somebody says otherwise: beside this executable, where `make guests` leaves
@@ -68,13 +69,15 @@ impl Host {
         Err(missing(self.place.as_deref()))
     }
 
-    pub(crate) async fn read(&self) -> Result<Vec<u8>, LoadError> {
+    /// Its component, and what that is.
+    pub(crate) async fn read(&self) -> Result<(Digest, Vec<u8>), LoadError> {
         let place = self.place.clone().ok_or_else(|| missing(None))?;
         blocking(move || {
-            std::fs::read(&place).map_err(|error| {
+            let read = std::fs::read(&place).map_err(|error| {
                 let why = format!("the Python host component `{}` cannot be read: {error}", place.display());
                 LoadError::new(LoadCode::NotAvailable, why).caused_by(error)
-            })
+            });
+            read.map(|bytes| (Digest::of(&bytes), bytes))
         })
         .await
     }
@@ -90,12 +93,33 @@ fn missing(place: Option<&Path>) -> LoadError {
 }
 
 impl Shared {
+    /// What an interpreter may use that compiles or loads a policy's files.
+    fn patience(&self) -> Limits {
+        let wanted = LimitsSpec {
+            timeout_ms: Some(TIMEOUT_MS),
+            memory_mb: Some(MEMORY_MB),
+            output_kb: Some(COMPILED_KB),
+            ..LimitsSpec::default()
+        };
+        let memory_mb = (self.sandbox.config().max_memory_bytes >> 20) as u64;
+        wanted.within(&Ceiling { memory_mb, output_kb: COMPILED_KB, ..Ceiling::default() })
+    }
+
+    /// Compiles the interpreter, if that was not done before. Only policies in Python have it mapped.
+    pub(crate) async fn prepare_python(&self) -> Result<(), LoadError> {
+        let (digest, bytes) = self.python.read().await?;
+        let engine = self.sandbox.engine_hash(false)?;
+        if self.disk.as_ref().is_some_and(|disk| disk.has_artifact(&digest, &engine)) {
+            return Ok(());
+        }
+        self.found(digest, bytes, false, Priority::Low).await.map(drop)
+    }
+
     /// The module of the interpreter.
-    pub(crate) async fn python_host(&self, metered: bool, priority: Priority) -> Result<Module, LoadError> {
+    async fn python_host(&self, metered: bool) -> Result<Module, LoadError> {
         let made = self.python.module(metered).get_or_try_init(async || {
-            let bytes = self.python.read().await?;
-            let (digest, bytes) = blocking(move || Ok((Digest::of(&bytes), bytes))).await?;
-            self.found(digest, bytes, metered, priority).await
+            let (digest, bytes) = self.python.read().await?;
+            self.found(digest, bytes, metered, Priority::Usual).await
         });
         made.await.cloned()
     }
@@ -107,7 +131,7 @@ impl Shared {
         package: Vec<u8>,
         metered: bool,
     ) -> Result<Module, LoadError> {
-        let host = self.python_host(metered, Priority::Usual).await?;
+        let host = self.python_host(metered).await?;
         let module = self.interpreted_by(&host, digest, &package).await?;
         let disk = self.disk.clone();
         blocking(move || {
@@ -127,17 +151,7 @@ impl Shared {
         digest: Digest,
         package: &[u8],
     ) -> Result<Module, LoadError> {
-        let (timeout_ms, memory_mb) = COMPILING;
-        let most = (self.sandbox.config().max_memory_bytes >> 20) as u64;
-        let ceiling =
-            Ceiling { timeout_ms, memory_mb: memory_mb.min(most), output_kb: COMPILED_KB, ..Ceiling::default() };
-        let wanted = LimitsSpec {
-            timeout_ms: Some(timeout_ms),
-            memory_mb: Some(memory_mb),
-            output_kb: Some(COMPILED_KB),
-            ..LimitsSpec::default()
-        };
-        let compiled = compile(&self.sandbox, host, package, wanted.within(&ceiling)).await.map_err(refused)?;
+        let compiled = compile(&self.sandbox, host, package, self.patience()).await.map_err(refused)?;
         let module = host.interpreting(Source::new(digest, compiled))?;
         if let Some(freezer) = &self.freezer {
             freezer.watch(&module);

@@ -318,12 +318,6 @@ impl Module {
         }
     }
 
-    /// The same code with nothing to run.
-    #[must_use]
-    pub fn without_source(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner), source: None }
-    }
-
     /// What it interprets, if it is an interpreter's.
     pub fn source(&self) -> Option<&Arc<Source>> {
         self.source.as_ref()

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use lictor_model::{Digest, LimitsSpec, limits::Ceiling};
+use lictor_model::Digest;
 use lictor_sandbox::{Frozen, Module, Source, aot::Artifact, freeze, instrumented};
 use tokio::sync::mpsc;
 
@@ -23,13 +23,14 @@ use crate::{
 const LOADS: u32 = 3;
 /// Policies that wait for a snapshot. One more waits for its next turn, after a restart.
 const WAITING: usize = 100;
-/// How long loading may take, and how much memory.
-const LOADING: (u64, u64) = (20_000, 512);
 
-/// Makes snapshots.
+/// What a snapshot is made of: the interpreter's component, by its digest, and what it runs.
+pub(crate) type Asked = (Digest, Weak<Source>);
+
+/// Has snapshots made.
 #[derive(Debug)]
 pub(crate) struct Freezer {
-    queue: mpsc::Sender<Module>,
+    queue: mpsc::Sender<Asked>,
 }
 
 /// Snapshots that are in force, the newest last.
@@ -40,7 +41,7 @@ struct Kept {
 
 impl Freezer {
     /// A freezer, and what it is asked.
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Module>) {
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Asked>) {
         let (queue, asked) = mpsc::channel(WAITING);
         (Self { queue }, asked)
     }
@@ -51,25 +52,20 @@ impl Freezer {
         if module.is_metered() {
             return;
         }
-        let Some(source) = module.source() else { return };
-        let (queue, host, weak) = (self.queue.clone(), module.without_source(), Arc::downgrade(source));
-        source.when_loaded(LOADS, move || {
-            let Some(source) = weak.upgrade() else { return };
-            if let Ok(module) = host.interpreting(source) {
-                // Where too many wait, this one goes without.
-                drop(queue.try_send(module));
-            }
-        });
+        let (Some(source), Some(host)) = (module.source(), module.interpreter()) else { return };
+        let (queue, weak) = (self.queue.clone(), Arc::downgrade(source));
+        // Where too many wait, this one goes without.
+        source.when_loaded(LOADS, move || drop(queue.try_send((host, Weak::clone(&weak)))));
     }
 }
 
 /// Makes snapshots until nobody can ask for one any more. `budget` is for the code of all, in bytes.
-pub(crate) async fn run(shared: Weak<Shared>, mut asked: mpsc::Receiver<Module>, budget: usize) {
+pub(crate) async fn run(shared: Weak<Shared>, mut asked: mpsc::Receiver<Asked>, budget: usize) {
     let kept = Mutex::new(Kept { budget, sources: VecDeque::new() });
-    while let Some(module) = asked.recv().await {
+    while let Some((host, source)) = asked.recv().await {
         let Some(shared) = shared.upgrade() else { return };
-        let Some(source) = module.source().cloned() else { continue };
-        match shared.frozen(&module, &source).await {
+        let Some(source) = source.upgrade() else { continue };
+        match shared.frozen(host, &source).await {
             Ok(Some(frozen)) => kept.lock().unwrap_or_else(PoisonError::into_inner).take(&source, frozen),
             Ok(None) => {}
             Err(error) => {
@@ -102,8 +98,7 @@ impl Kept {
 
 impl Shared {
     /// The module of a snapshot; none if the policy is not fit for one.
-    async fn frozen(&self, module: &Module, source: &Arc<Source>) -> Result<Option<Module>, LoadError> {
-        let Some(host) = module.interpreter() else { return Ok(None) };
+    async fn frozen(&self, host: Digest, source: &Source) -> Result<Option<Module>, LoadError> {
         let key = Digest::of(format!("a snapshot of {} in {host}", source.digest()).as_bytes());
         if let Some(kept) = self.kept(key, false).await? {
             return Ok(Some(kept));
@@ -112,7 +107,7 @@ impl Shared {
         let component = blocking(move || Ok(disk.and_then(|disk| disk.component(&host)))).await?;
         let component = match component {
             Some(component) => component,
-            None => self.python.read().await?,
+            None => self.python.read().await?.1,
         };
         let Some(snapshot) = self.snapshot(component, source).await? else { return Ok(None) };
         let artifact = self.workshop.compile(snapshot, self.bounds, false, Priority::Low).await?.named(key);
@@ -141,11 +136,7 @@ impl Shared {
                 .await?
             }
         };
-        let (timeout_ms, memory_mb) = LOADING;
-        let most = (self.sandbox.config().max_memory_bytes >> 20) as u64;
-        let ceiling = Ceiling { timeout_ms, memory_mb: memory_mb.min(most), ..Ceiling::default() };
-        let wanted = LimitsSpec { timeout_ms: Some(timeout_ms), memory_mb: Some(memory_mb), ..LimitsSpec::default() };
-        match freeze(&self.sandbox, &component, &access, source, wanted.within(&ceiling)).await {
+        match freeze(&self.sandbox, &component, &access, source, self.patience()).await {
             Ok(Frozen::Made(snapshot)) => Ok(Some(snapshot)),
             Ok(Frozen::Unfit(why)) => {
                 tracing::info!(code = %source.digest(), why, "a policy in Python has no snapshot");
